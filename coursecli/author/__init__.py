@@ -1,0 +1,1 @@
+"""For course authors: deriving stubs, proving a lesson, beginning a new one."""

@@ -16,7 +16,7 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     differs: bool = False
 
 
-class Grid(msgspec.Struct, frozen=True):
+class Grid(msgspec.Struct, frozen=True, omit_defaults=True):
     """A window on two values of equal shape, around the largest error."""
 
     title: str
@@ -24,6 +24,9 @@ class Grid(msgspec.Struct, frozen=True):
     row_labels: list[str]
     column_labels: list[str]
     rows: list[list[Cell]]
+    row: int = 0
+    """Where in the window the largest error is: a narrow screen keeps what is around it."""
+    column: int = 0
 
 
 class ShapePart(msgspec.Struct, frozen=True):
@@ -34,21 +37,26 @@ class ShapePart(msgspec.Struct, frozen=True):
     actual: int | None
 
 
-class SequencePart(msgspec.Struct, frozen=True):
-    """A run of an aligned sequence: `op` is "equal", "replace", "delete" (missing from actual) or "insert" (extra in actual)."""
+class SequencePart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run of an aligned sequence.
+
+    `op` is "equal", "replace", "delete" (missing from actual), "insert" (extra in actual), or "elided": a long run, left out.
+    """
 
     op: str
     expected: list[str]
     actual: list[str]
     position: int
     """Where the run starts in the expected sequence."""
+    elided: int = 0
+    """How many items an "elided" run stands for."""
 
 
 class Failure(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A failed expectation, ready to be shown."""
 
     kind: str
-    """values, shape, dtype, type, tokens, text, gradient, causality, distribution, growth, raises, statement, unchanged"""
+    """values, value (exact), shape, dtype, type, tokens, text, gradient, causality, distribution, growth, raises, statement, unchanged"""
     what: str
     """What was compared, in words: "the output of RMSNorm for an input with mean 3"."""
     summary: str

@@ -1,0 +1,108 @@
+"""The entry point: finds out what the command line asks for, does it, and turns whatever goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from coursecli.cli.context import Action
+from coursecli.cli.quick import globals_first, quick_action
+from coursecli.errors import CourseError, UsageError
+
+INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+
+
+def main() -> None:
+    """The console script `intro2llm`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments ask for. Returns the exit code; only --debug lets an exception out."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without √ shows ?, and goes on
+    first, rest = globals_first(arguments)
+    try:
+        code = (quick_action(arguments) or _parsed(first + rest))()
+        sys.stdout.flush()
+        return code
+    except CourseError as error:
+        if "--debug" in first:
+            raise
+        return report(error, plain="--plain" in first)
+    except KeyboardInterrupt:
+        return report(_Interrupted("Stopped."), plain="--plain" in first)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains once more at exit
+        return BROKEN_PIPE
+    except Exception as error:
+        if "--debug" in first:
+            raise
+        return report(_Unexpected(error), plain="--plain" in first)
+
+
+def report(error: CourseError, *, plain: bool = False) -> int:
+    """One line that says what happened, one with the remedy, on standard error; returns the exit code."""
+    from coursecli.render.console import clean, make_console
+
+    console = make_console(sys.stderr, plain=plain)
+    console.print(clean(" ".join(error.message.split()), style="bad"), soft_wrap=True)
+    if error.remedy:
+        console.print(clean(" ".join(error.remedy.split())), soft_wrap=True)
+    return error.exit_code
+
+
+def _parsed(arguments: list[str]) -> Action:
+    """What Typer makes of the arguments; it has done help and completion already when this returns."""
+    from coursecli.cli.app import parse
+
+    try:
+        result = parse(arguments)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # Typer's and Click's own: an unknown command, a missing argument
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "intro2llm"
+        raise UsageError(error.format_message(), f"Type: {path} --help") from error
+    return result if callable(result) else lambda: result
+
+
+class _Interrupted(CourseError):
+    exit_code = INTERRUPTED
+
+
+class _Unexpected(CourseError):
+    """A fault of this program: the traceback goes to a file, one line with its name to the person."""
+
+    exit_code = INTERNAL
+
+    def __init__(self, error: Exception) -> None:
+        where = _write_log(error)
+        told = f"The whole story is in {where}. Please report it." if where else "Type the command again with --debug."
+        super().__init__(f"Something went wrong inside intro2llm: {type(error).__name__}: {error}", told)
+
+
+def _write_log(error: Exception) -> Path | None:
+    """Append the traceback to a log in the workspace, or in the folder for temporary files outside one."""
+    import tempfile
+    import time
+    import traceback
+
+    from coursecli.course.workspace import STATE, enclosing_workspace
+
+    root = enclosing_workspace()
+    folder = root / STATE / "logs" if root else Path(tempfile.gettempdir())
+    file = folder / f"intro2llm-{time.strftime('%Y%m%d')}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sys.argv}\n")
+            traceback.print_exception(error, file=stream)
+    except OSError:
+        return None
+    return file
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The commands that only look, dispatched without Typer: importing Typer and running a command in it costs three times what they do.
+
+Typer still declares these commands (for help and completion) and leads to the same functions; anything but their plain form goes there.
+"""
+
+from __future__ import annotations
+
+from coursecli.cli.context import Action, Context, Options
+
+FLAGS = {"--plain": "plain", "--instructor": "instructor", "--debug": "debug"}
+VALUES = {"--course": "course", "--workspace": "workspace"}
+
+
+def globals_first(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The global options, wherever they were typed, and the rest: `check --plain` means `--plain check`."""
+    first: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            return first, [*rest, argument, *waiting]
+        if argument in FLAGS or argument.partition("=")[0] in VALUES and "=" in argument:
+            first.append(argument)
+        elif argument in VALUES and waiting:
+            first += [argument, waiting.pop(0)]
+        else:
+            rest.append(argument)
+    return first, rest
+
+
+def read_options(first: list[str]) -> Options:
+    """The global options that `globals_first` found."""
+    values: dict[str, str | bool] = {}
+    waiting = list(first)
+    while waiting:
+        name, equals, value = waiting.pop(0).partition("=")
+        if name in FLAGS:
+            values[FLAGS[name]] = True
+        else:
+            values[VALUES[name]] = value if equals else waiting.pop(0)
+    return Options(**values)  # type: ignore[arg-type]
+
+
+def quick_action(arguments: list[str]) -> Action | None:
+    """What to do for the plain forms of the looking commands; None for anything else."""
+    first, rest = globals_first(arguments)
+    if rest not in ([], ["status"], ["list"], ["next"]):
+        return None
+    context = Context(read_options(first))
+
+    def action() -> int:
+        from coursecli.cli import look
+
+        looking = {"": look.home, "status": look.status, "list": look.list_lessons, "next": look.next_command}
+        return looking["".join(rest)](context)
+
+    return action

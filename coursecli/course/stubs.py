@@ -1,0 +1,245 @@
+"""Derive what learners get from the reference: the text of a task file as of a lesson, with tasks blanked or solved. Writes nothing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.manifest import Task
+from coursecli.course.symbols import (
+    Function,
+    Symbol,
+    comments_above,
+    has_docstring,
+    header_end,
+    is_overload,
+    names_used,
+    symbols,
+    tail,
+)
+from coursecli.errors import ContentError
+from coursecli.files import read_source
+
+LINE_LENGTH = 120
+"""Past this, a rewritten import takes one line a name."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A task of a lesson that has symbols in the file."""
+
+    lesson: Lesson
+    task: Task
+
+
+def every_task(lesson: Lesson, task: Task) -> bool:
+    return True
+
+
+def no_task(lesson: Lesson, task: Task) -> bool:
+    return False
+
+
+def task_files(course: Course, lessons: list[Lesson] | None = None) -> list[str]:
+    """The files, relative to the package, with tasks of these lessons (default: of all), each once."""
+    return list(dict.fromkeys(file for lesson in (lessons or written(course)) for file in lesson.files))
+
+
+def written(course: Course) -> list[Lesson]:
+    """The lessons that have a manifest. One that is still being written does not keep the others from being synced."""
+    return [lesson for lesson in course.lessons if (lesson.folder / "lesson.yaml").is_file()]
+
+
+def owners(course: Course, file: str) -> list[Owner]:
+    """The tasks with symbols in this file, in the order of the course."""
+    return [Owner(lesson, task) for lesson in written(course) for task in lesson.tasks if task.file == file]
+
+
+def compose(
+    course: Course, file: str, *, upto: Lesson | None = None, blank: Callable[[Lesson, Task], bool] = every_task
+) -> str:
+    """The text of a task file as it stands in lesson `upto` (default: at the end of the course).
+
+    Symbols of later lessons are left out, with the imports that only they need. The tasks for which `blank` is true are stubs: bodies
+    raise NotImplementedError, helpers are gone, imports stay. The others are as in the reference.
+
+    Raises:
+        ContentError: the reference is missing or does not parse, or a symbol is not in it.
+    """
+    path = course.solutions_dir / file
+    try:
+        source = read_source(path)
+        present = {symbol.name for symbol in symbols(ast.parse(source))}
+    except OSError as error:
+        raise ContentError(f"{path}: cannot be read: {error.strerror}") from error
+    except SyntaxError as error:
+        raise ContentError(f"{path}:{error.lineno}: {error.msg}") from error
+
+    parts = owners(course, file)
+    for part in parts:
+        for name in (*part.task.symbols, *part.task.helpers):
+            if name not in present:
+                raise ContentError(f"{path}: {name!r} of task {part.task.id!r} ({part.lesson.short}) is not in it")
+    last = upto.number if upto else max(lesson.number for lesson in course.lessons)
+    source = without(source, later_names(parts, last), imports=True)
+
+    kept = [part for part in parts if part.lesson.number <= last]
+    solved = {name for part in kept if not blank(part.lesson, part.task) for name in part.task.helpers}
+    hidden = {name for part in kept if blank(part.lesson, part.task) for name in part.task.helpers}
+    labels = {
+        name: part.lesson.short if blank(part.lesson, part.task) else None
+        for part in kept
+        for name in part.task.symbols
+    }
+    return blank_bodies(without(source, hidden - solved), labels)
+
+
+def later_names(parts: list[Owner], last: int) -> set[str]:
+    """The names that belong to lessons after number `last`: those that they list, and classes in which only they list something."""
+    first: dict[str, int] = {}
+    for part in parts:
+        for name in (*part.task.symbols, *part.task.helpers):
+            pieces = name.split(".")
+            for length in range(1, len(pieces) + 1):
+                prefix = ".".join(pieces[:length])
+                first[prefix] = min(part.lesson.number, first.get(prefix, part.lesson.number))
+    return {name for name, number in first.items() if number > last}
+
+
+def blank_bodies(source: str, labels: Mapping[str, str | None]) -> str:
+    """`source` with the bodies of these functions raising `NotImplementedError("<label> · <name>")`, after their docstrings.
+
+    Args:
+        labels: symbol → the lesson that the message names, or None for a body that stays. A class stands for every function in it
+            that has no entry of its own.
+    """
+    lines = source.split("\n")
+    for symbol in reversed(symbols(ast.parse(source))):
+        label = labels.get(_nearest(symbol.name, labels))
+        if label is None or not isinstance(symbol.node, Function) or is_overload(symbol.node):
+            continue
+        raising = f'{_body_indent(lines, symbol.node)}raise NotImplementedError("{label} · {symbol.name}")'
+        lines[symbol.start - 1 : tail(lines, symbol)] = [*_head(source, lines, symbol.start, symbol.node), raising]
+    return "\n".join(lines)
+
+
+def without(source: str, names: Collection[str], *, imports: bool = False) -> str:
+    """`source` without these definitions and the comments directly above them; with `imports`, also without the imports that only they need."""
+    removed_use: set[str] = set()
+    while True:
+        tree = ast.parse(source)
+        doomed = next((symbol for symbol in symbols(tree) if symbol.name in names), None)
+        if doomed is None:
+            break
+        removed_use |= names_used(doomed.node)
+        source = _cut(source, tree, doomed)
+    if not imports or not removed_use:
+        return source
+    return _drop_imports(source, removed_use - names_used(ast.parse(source)))
+
+
+def _nearest(name: str, labels: Collection[str]) -> str:
+    """`name`, or the closest enclosing class that is listed, or ""."""
+    while name and name not in labels:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _head(source: str, lines: list[str], start: int, node: Function) -> list[str]:
+    """Decorators, signature and docstring of a function."""
+    line, column = header_end(source, node)
+    head = lines[start - 1 : line]
+    first = node.body[0]
+    if first.lineno == line:  # a body on the line of the signature
+        head[-1] = head[-1][:column]
+    if has_docstring(node):
+        if first.lineno == line:
+            head += (_body_indent(lines, node) + (ast.get_source_segment(source, first) or "")).split("\n")
+        else:
+            head += lines[first.lineno - 1 : first.end_lineno]
+    return head
+
+
+def _body_indent(lines: list[str], node: Function) -> str:
+    text = lines[node.body[0].lineno - 1]
+    indent = text[: len(text) - len(text.lstrip())]
+    return indent + "    " if node.body[0].lineno == node.lineno or not _starts_line(text, node.body[0]) else indent
+
+
+def _starts_line(text: str, node: ast.stmt) -> bool:
+    return not text.encode()[: node.col_offset].strip()
+
+
+def _cut(source: str, tree: ast.Module, symbol: Symbol) -> str:
+    """`source` without one definition, with as many blank lines between its neighbours as the formatter puts there."""
+    lines = source.split("\n")
+    block = _block_of(tree, symbol.node)
+    place = block.index(symbol.node)
+    before = block[place - 1] if place else None
+    after = block[place + 1] if place + 1 < len(block) else None
+    if before is None and after is None:  # a class must not be left empty
+        lines[symbol.start - 1 : tail(lines, symbol)] = [" " * symbol.node.col_offset + "pass"]
+        return "\n".join(lines)
+
+    first, last = comments_above(lines, symbol.start) - 1, tail(lines, symbol)
+    above = first
+    while above and not lines[above - 1].strip():
+        above -= 1
+    below = last
+    while below < len(lines) and not lines[below].strip():
+        below += 1
+    if below == len(lines):
+        gap = 1  # the newline at the end of the file
+    elif after is None:
+        gap = below - last
+    elif before is None:
+        gap = first - above
+    elif isinstance(before, Function | ast.ClassDef) or isinstance(after, Function | ast.ClassDef):
+        gap = 1 if symbol.owner else 2
+    else:
+        gap = min(first - above, below - last, 1)
+    lines[above:below] = [""] * gap
+    return "\n".join(lines)
+
+
+def _block_of(tree: ast.Module, wanted: ast.stmt) -> list[ast.stmt]:
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "handlers", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and any(statement is wanted for statement in block):
+                return block
+    raise ValueError("the statement is not in the tree")
+
+
+def _drop_imports(source: str, unused: set[str]) -> str:
+    """`source` without the top-level imports of these names."""
+    tree = ast.parse(source)
+    lines = source.split("\n")
+    for node in reversed(tree.body):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        left = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in unused]
+        if len(left) == len(node.names):
+            continue
+        first, last = node.lineno - 1, node.end_lineno or node.lineno
+        if left:
+            lines[first:last] = _import_lines(node, left)
+            continue
+        above, below = first, last
+        while above and not lines[above - 1].strip():
+            above -= 1
+        while below < len(lines) and not lines[below].strip():
+            below += 1
+        lines[above:below] = [""] * (max(first - above, below - last) if above else 0)
+    return "\n".join(lines)
+
+
+def _import_lines(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> list[str]:
+    parts = [ast.unparse(alias) for alias in names]
+    start = "import " if isinstance(node, ast.Import) else f"from {'.' * node.level}{node.module or ''} import "
+    line = start + ", ".join(parts)
+    if len(line) <= LINE_LENGTH:
+        return [line]
+    return [f"{start}(", *(f"    {part}," for part in parts), ")"]

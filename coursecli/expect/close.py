@@ -1,0 +1,228 @@
+"""Numeric values against an oracle: type, shape, dtype, then values, with the diagnosis of what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coursecli.expect import numeric
+from coursecli.expect.lookalikes import Lookalikes, closest, first_match
+from coursecli.expect.numeric import Numeric, Unreadable
+from coursecli.expect.outcome import failed, passed
+from coursecli.expect.patterns import describe
+from coursecli.expect.payload import Failure
+from coursecli.expect.shapes import axis_names, explain, lay_out
+from coursecli.expect.window import position, window
+from coursecli.expect.words import brief, number, type_name
+
+FAMILIES = {"tensor": "a torch.Tensor", "array": "a numpy array", "list": "a list", "number": "a number", "": "no number"}
+
+
+def expect_close(
+    actual: object,
+    expected: object,
+    *,
+    what: str,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    dims: str | None = None,
+    lookalikes: Lookalikes = None,
+    mistake: str | None = None,
+    check_dtype: bool = True,
+) -> None:
+    """`actual` has the type, shape and dtype of `expected`, and |actual − expected| ≤ atol + rtol · |expected| everywhere.
+
+    NaN agrees only with NaN, an infinity with its like. `dims` names the axes: "B T C".
+    """
+    wanted = numeric.read(expected)
+    _expect_family(actual, wanted, expected, what=what, mistake=mistake)
+    try:
+        got = numeric.read(actual)
+    except Unreadable as error:
+        failed(
+            Failure(
+                kind="type",
+                what=what,
+                summary=f"The value cannot be compared: it is {error}.",
+                expected=_headline(wanted),
+                actual=brief(actual),
+                mistake=mistake,
+            )
+        )
+    if got.shape != wanted.shape:
+        name = mistake or closest(lookalikes, got.data, wanted.data, rtol, atol)
+        failed(_shape_failure(what, got.shape, wanted.shape, dims, name))
+    if check_dtype and wanted.family in ("tensor", "array") and got.dtype != wanted.dtype:
+        failed(_dtype_failure(what, got.dtype, wanted.dtype, mistake))
+    agreeing = numeric.agree(got.data, wanted.data, rtol, atol)
+    if agreeing.all():
+        return passed()
+    name = mistake or closest(lookalikes, got.data, wanted.data, rtol, atol)
+    failed(_value_failure(what, got, wanted, agreeing, rtol, atol, axis_names(dims, len(wanted.shape)), name))
+
+
+def expect_shape(
+    actual: object,
+    shape: Sequence[int],
+    *,
+    what: str,
+    dims: str | None = None,
+    lookalikes: Lookalikes = None,
+    mistake: str | None = None,
+) -> None:
+    """`actual` has this shape. Lookalikes are shapes."""
+    wanted = tuple(int(size) for size in shape)
+    try:
+        got = numeric.read(actual).shape
+    except Unreadable as error:
+        failed(
+            Failure(
+                kind="type",
+                what=what,
+                summary=f"The value has no shape: it is {error}.",
+                expected=f"shape {brief(wanted)}",
+                actual=brief(actual),
+                mistake=mistake,
+            )
+        )
+    if got == wanted:
+        return passed()
+    name = mistake or first_match(lookalikes, lambda candidate: tuple(candidate) == got and tuple(candidate) != wanted)
+    failed(_shape_failure(what, got, wanted, dims, name))
+
+
+def expect_dtype(actual: object, dtype: object, *, what: str, mistake: str | None = None) -> None:
+    """`actual` is a tensor or an array of this dtype."""
+    wanted = dtype_name(dtype)
+    try:
+        got = numeric.read(actual).dtype
+    except Unreadable as error:
+        failed(
+            Failure(
+                kind="type",
+                what=what,
+                summary=f"The value has no dtype: it is {error}.",
+                expected=wanted,
+                actual=brief(actual),
+                mistake=mistake,
+            )
+        )
+    if got == wanted:
+        return passed()
+    failed(_dtype_failure(what, got, wanted, mistake))
+
+
+def dtype_name(dtype: object) -> str:
+    """`torch.float32`, `numpy.float64` or `float`, from a dtype of torch, of numpy, or a Python type."""
+    text = str(dtype)
+    if text.startswith("torch."):
+        return text
+    if isinstance(dtype, type) and dtype in (int, float, bool, complex):
+        return dtype.__name__
+    import numpy
+
+    return f"numpy.{numpy.dtype(dtype)}"  # type: ignore[call-overload]
+
+
+def _expect_family(actual: object, wanted: Numeric, expected: object, *, what: str, mistake: str | None) -> None:
+    family = numeric.family(actual)
+    if family == wanted.family and (wanted.family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
+        return
+    failed(
+        Failure(
+            kind="type",
+            what=what,
+            summary=f"This should be {FAMILIES[wanted.family]}, but it is {_article(type_name(actual))}.",
+            expected=_headline(wanted),
+            actual=brief(actual),
+            diagnosis=_family_hint(actual, family, wanted.family),
+            mistake=mistake,
+        )
+    )
+
+
+def _article(name: str) -> str:
+    return name if name == "NoneType" else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
+def _family_hint(actual: object, family: str, wanted: str) -> list[str]:
+    if actual is None:
+        return ["The function returned None: is there a path without `return`?"]
+    if wanted == "number" and family == "tensor":
+        return ["A tensor came back where a Python number is expected: `.item()` turns one into the other."]
+    if wanted == "tensor" and family == "list":
+        return ["The values came back in a list: a tensor is expected."]
+    return []
+
+
+def _headline(value: Numeric) -> str:
+    return value.dtype if value.family == "number" else f"{value.dtype} of shape {brief(value.shape)}"
+
+
+def _shape_failure(
+    what: str, got: tuple[int, ...], wanted: tuple[int, ...], dims: str | None, mistake: str | None
+) -> Failure:
+    names = axis_names(dims, len(wanted))
+    return Failure(
+        kind="shape",
+        what=what,
+        summary=f"The shape is {brief(got)}, not {brief(wanted)}.",
+        expected=brief(wanted),
+        actual=brief(got),
+        diagnosis=explain(got, wanted, names),
+        shape=lay_out(got, wanted, names),
+        mistake=mistake,
+    )
+
+
+def _dtype_failure(what: str, got: str, wanted: str, mistake: str | None) -> Failure:
+    return Failure(
+        kind="dtype",
+        what=what,
+        summary=f"The dtype is {got}, not {wanted}.",
+        expected=wanted,
+        actual=got,
+        diagnosis=dtype_cause(got, wanted),
+        mistake=mistake,
+    )
+
+
+def dtype_cause(got: str, wanted: str) -> list[str]:
+    """The likely cause of a dtype mismatch, as sentences."""
+    return []
+
+
+def _value_failure(
+    what: str,
+    got: Numeric,
+    wanted: Numeric,
+    agreeing: Any,
+    rtol: float,
+    atol: float,
+    names: list[str],
+    mistake: str | None,
+) -> Failure:
+    import numpy
+
+    with numeric.quiet():
+        gap = numpy.abs(got.data.astype(complex) - wanted.data.astype(complex))
+        gap = numpy.where(agreeing, -1.0, numpy.where(numpy.isnan(gap), numpy.inf, gap))
+    worst = tuple(int(index) for index in numpy.unravel_index(int(gap.argmax()), gap.shape))
+    left, right = got.data[worst].item(), wanted.data[worst].item()
+    different = int(agreeing.size - agreeing.sum())
+    facts = {"largest error": f"{number(float(gap[worst]))} at {position(worst)}" if worst else number(float(gap[worst]))}
+    if agreeing.ndim:
+        facts["differing"] = f"{different} of {agreeing.size}"
+    facts["allowed"] = f"{number(atol)} + {number(rtol)} · |expected|"
+    place = f" at {position(worst)}" if worst else ""
+    return Failure(
+        kind="values",
+        what=what,
+        summary=f"Expected {number(right)}{place}, but it is {number(left)}.",
+        expected=number(right),
+        actual=number(left),
+        facts=facts,
+        diagnosis=describe(got.data, wanted.data, agreeing, rtol, atol, names),
+        grid=window(got.data, wanted.data, agreeing, worst, names),
+        mistake=mistake,
+    )

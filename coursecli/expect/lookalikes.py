@@ -1,0 +1,57 @@
+"""Naming a misconception: which of the known wrong values is the one that came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from coursecli.expect import numeric
+
+Lookalikes = Mapping[str, Any] | None
+
+
+def value_of(candidate: Any) -> Any:
+    """A lookalike's value: candidates that are functions of no arguments are called."""
+    is_data = numeric.family(candidate) != ""
+    return candidate() if callable(candidate) and not is_data else candidate
+
+
+def first_match(lookalikes: Lookalikes, matches: Callable[[Any], bool]) -> str | None:
+    """The first mistake whose value matches; one that raises is passed over."""
+    for mistake, candidate in (lookalikes or {}).items():
+        try:
+            if matches(value_of(candidate)):
+                return mistake
+        except Exception:
+            continue
+    return None
+
+
+def closest(lookalikes: Lookalikes, actual: Any, expected: Any, rtol: float, atol: float) -> str | None:
+    """The mistake whose numeric value is within tolerance of `actual` and nearest to it.
+
+    A lookalike that agrees with `expected` as well tells nothing and cannot match; neither can one of another shape than `actual`.
+    """
+    best: tuple[float, str] | None = None
+    for mistake, candidate in (lookalikes or {}).items():
+        try:
+            value = numeric.read(value_of(candidate)).data
+            if value.shape != actual.shape or not numeric.agree(actual, value, rtol, atol).all():
+                continue
+            if expected.shape == value.shape and numeric.agree(value, expected, rtol, atol).all():
+                continue
+            distance = _distance(actual, value)
+        except Exception:
+            continue
+        if best is None or distance < best[0]:
+            best = (distance, mistake)
+    return best[1] if best else None
+
+
+def _distance(actual: Any, value: Any) -> float:
+    import numpy
+
+    with numeric.quiet():
+        gap = numpy.abs(actual.astype(complex) - value.astype(complex))
+        gap = gap[numpy.isfinite(gap)]
+        return float(gap.max()) if gap.size else 0.0

@@ -1,0 +1,210 @@
+"""Reading tensors, arrays, nested lists and numbers into one plain form, without trusting what the learner may have replaced.
+
+Everything ends as a numpy array of bool, int64, float64 or complex128 beside the original's type, dtype and device. Tensors are
+recognised by their class; torch is never imported here, only found when someone else has imported it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+class Unreadable(Exception):
+    """The value is not numeric, or cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A numeric value, read: `data` is a numpy array in the widest type of its kind."""
+
+    data: Any
+    family: str
+    """"tensor", "array", "list" or "number"."""
+    dtype: str
+    """As one writes it: `torch.float32`, `numpy.float64`, `float`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.data.shape)
+
+
+class _Torch:
+    """The parts of torch that the kit uses, taken once, before a learner's module can replace them."""
+
+    def __init__(self, module: Any) -> None:
+        self.Tensor: type = module.Tensor
+        self.strided = module.strided
+        self.float64, self.int64, self.complex128 = module.float64, module.int64, module.complex128
+        self.uint64 = getattr(module, "uint64", None)
+        self.bool = module.bool
+        self.plainly = module._C.DisableTorchFunctionSubclass
+        base = module.Tensor
+        self.detach, self.to, self.numpy = base.detach, base.to, base.numpy
+        self.resolve_conj, self.resolve_neg, self.to_dense = base.resolve_conj, base.resolve_neg, base.to_dense
+        self.dequantize, self.is_complex = base.dequantize, base.is_complex
+        self.is_floating_point = base.is_floating_point
+
+
+_torch: _Torch | None = None
+
+
+def torch_parts() -> _Torch | None:
+    """The captured parts of torch, or None while nobody has imported torch."""
+    global _torch
+    if _torch is None:
+        module = sys.modules.get("torch")
+        if module is not None and hasattr(module, "Tensor") and hasattr(module, "no_grad"):
+            _torch = _Torch(module)
+    return _torch
+
+
+def is_tensor(value: object) -> bool:
+    """Whether the value's class is a tensor class (a `__class__` that lies does not count)."""
+    parts = torch_parts()
+    return parts is not None and issubclass(type(value), parts.Tensor)
+
+
+def is_array(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(type(value), (numpy.ndarray, numpy.generic))
+
+
+def is_number(value: object) -> bool:
+    return type(value) in (int, float, complex, bool)
+
+
+def family(value: object) -> str:
+    """What kind of numeric value it is; empty when it is none."""
+    if is_tensor(value):
+        return "tensor"
+    if is_array(value):
+        return "array"
+    if is_number(value):
+        return "number"
+    return "list" if type(value) in (list, tuple) else ""
+
+
+def read(value: object) -> Numeric:
+    """Read a numeric value.
+
+    Raises:
+        Unreadable: it is not numeric, is ragged, or holds no data.
+    """
+    kind = family(value)
+    if kind == "tensor":
+        return _read_tensor(value)
+    if kind == "array":
+        return _read_array(value)
+    if kind in ("number", "list"):
+        return _read_plain(value, kind)
+    raise Unreadable("not a number, a list of numbers, an array or a tensor")
+
+
+def _read_tensor(value: Any) -> Numeric:
+    parts = torch_parts()
+    assert parts is not None
+    try:
+        with parts.plainly():
+            plain = parts.detach(value)
+            dtype = str(plain.dtype)
+            if plain.is_quantized:
+                plain = parts.dequantize(plain)
+            if plain.layout != parts.strided:
+                plain = parts.to_dense(plain)
+            if plain.dtype == parts.bool:
+                wide = parts.bool
+            elif parts.is_complex(plain):
+                wide = parts.complex128
+            elif parts.is_floating_point(plain):
+                wide = parts.float64
+            else:
+                wide = parts.uint64 if parts.uint64 is not None and plain.dtype == parts.uint64 else parts.int64
+            plain = parts.resolve_neg(parts.resolve_conj(parts.to(plain, device="cpu", dtype=wide)))
+            return Numeric(parts.numpy(plain).copy(), "tensor", dtype)
+    except Exception as error:
+        raise Unreadable(f"a tensor that holds no readable values ({type(error).__name__})") from error
+
+
+def _read_array(value: Any) -> Numeric:
+    import numpy
+
+    plain = numpy.array(value, subok=False)
+    if isinstance(value, numpy.ma.MaskedArray):
+        raise Unreadable("a masked array")
+    kinds = {"b": numpy.bool_, "i": numpy.int64, "u": numpy.uint64, "f": numpy.float64, "c": numpy.complex128}
+    if plain.dtype.kind not in kinds:
+        raise Unreadable(f"an array of {plain.dtype}, which is not numeric")
+    return Numeric(plain.astype(kinds[plain.dtype.kind]), "array", f"numpy.{plain.dtype}")
+
+
+def _read_plain(value: object, kind: str) -> Numeric:
+    import numpy
+
+    shape = _list_shape(value, depth=0)
+    flat = list(_leaves(value))
+    types = {type(leaf) for leaf in flat}
+    if any(type(leaf) is int and not -(2**63) <= leaf < 2**63 for leaf in flat):
+        raise Unreadable("an integer of more than 64 bits")
+    if types == {bool}:
+        dtype, name = numpy.bool_, "bool"
+    elif types <= {int, bool} and types:
+        dtype, name = numpy.int64, "int"
+    elif complex in types:
+        dtype, name = numpy.complex128, "complex"
+    else:
+        dtype, name = numpy.float64, "float"
+    return Numeric(numpy.array(flat, dtype=dtype).reshape(shape), kind, name)
+
+
+def _list_shape(value: object, depth: int) -> tuple[int, ...]:
+    if type(value) not in (list, tuple):
+        if is_number(value):
+            return ()
+        raise Unreadable(f"a list that holds a {type(value).__qualname__}")
+    if depth > 20:
+        raise Unreadable("a list nested more than 20 deep")
+    shapes = {_list_shape(item, depth + 1) for item in value}  # type: ignore[attr-defined]
+    if len(shapes) > 1:
+        raise Unreadable("a ragged list: its rows have different lengths")
+    return (len(value), *(shapes.pop() if shapes else ()))  # type: ignore[arg-type]
+
+
+def _leaves(value: object) -> Iterator[Any]:
+    if type(value) in (list, tuple):
+        for item in value:  # type: ignore[attr-defined]
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def agree(actual: Any, expected: Any, rtol: float, atol: float) -> Any:
+    """Where two arrays of equal shape agree: |actual − expected| ≤ atol + rtol · |expected|; NaN only with NaN, an infinity with its like."""
+    import numpy
+
+    with numpy.errstate(all="ignore"):
+        if actual.dtype.kind in "biu" and expected.dtype.kind in "biu" and not rtol and atol < 1:
+            return actual == expected
+        wide = numpy.complex128 if "c" in actual.dtype.kind + expected.dtype.kind else numpy.float64
+        exact = actual == expected
+        left, right = actual.astype(wide), expected.astype(wide)
+        near = numpy.abs(left - right) <= atol + rtol * numpy.abs(right)
+        near &= numpy.isfinite(left) & numpy.isfinite(right)
+        return exact | near | (numpy.isnan(left) & numpy.isnan(right))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Numpy's warnings are noise in a diagnosis."""
+    import numpy
+
+    with numpy.errstate(all="ignore"):
+        yield
+
+
+def is_finite(value: complex) -> bool:
+    return math.isfinite(abs(value))

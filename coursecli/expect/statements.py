@@ -1,0 +1,148 @@
+"""Statements about behaviour: a property, an exception, no change in place, and what a certain exception means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from coursecli.expect import numeric
+from coursecli.expect.equality import difference
+from coursecli.expect.outcome import ExpectationFailed, failed, passed
+from coursecli.expect.payload import Failure
+from coursecli.expect.words import brief, cut, visible
+
+NOT_WRITTEN = re.compile(r"lesson\d\d · ")
+"""How the message of a stub's NotImplementedError begins: never an exception to expect, or to diagnose."""
+
+
+def expect(
+    condition: object,
+    summary: str,
+    *,
+    what: str,
+    expected: object = "",
+    actual: object = "",
+    mistake: str | None = None,
+) -> None:
+    """`condition` is true; `summary` says what is wrong when it is not."""
+    if condition:
+        return passed()
+    failed(
+        Failure(
+            kind="statement", what=what, summary=summary, expected=_text(expected), actual=_text(actual), mistake=mistake
+        )
+    )
+
+
+@contextmanager
+def expect_raises(
+    exception: type[BaseException] | tuple[type[BaseException], ...],
+    *,
+    what: str,
+    match: str | None = None,
+    mistake: str | None = None,
+) -> Iterator[None]:
+    """The block raises `exception`, with a message in which the regular expression `match` is found."""
+    kinds = exception if isinstance(exception, tuple) else (exception,)
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    asked = f"{wanted} with a message that matches {match!r}" if match else wanted
+    try:
+        yield
+    except Exception as error:
+        if is_not_written(error) or isinstance(error, ExpectationFailed):
+            raise
+        happened = f"{type(error).__name__}: {_message(error)}"
+        if not isinstance(error, kinds):
+            summary = f"{wanted} should be raised, but it was {type(error).__name__}."
+        elif match and not re.search(match, _raw(error)):
+            summary = f"{wanted} is raised, but its message does not say what it should."
+        else:
+            return passed()
+        failed(Failure(kind="raises", what=what, summary=summary, expected=asked, actual=happened, mistake=mistake), error)
+    failed(
+        Failure(
+            kind="raises",
+            what=what,
+            summary=f"{wanted} should be raised, but nothing was.",
+            expected=asked,
+            actual="no exception",
+            mistake=mistake,
+        )
+    )
+
+
+@contextmanager
+def expect_unchanged(value: Any, *, what: str, mistake: str | None = None) -> Iterator[None]:
+    """The block does not modify `value` (a tensor, an array, a list, a dict, a module) in place."""
+    before = _snapshot(value)
+    yield
+    found = difference(_snapshot(value), before)
+    if found is None:
+        return passed()
+    failed(
+        Failure(
+            kind="unchanged",
+            what=what,
+            summary=f"It was modified in place. {found}",
+            expected=brief(before),
+            actual=brief(value),
+            mistake=mistake,
+        )
+    )
+
+
+@contextmanager
+def diagnosing(mistake: str, *exceptions: type[BaseException], match: str | None = None) -> Iterator[None]:
+    """When one of `exceptions` (default: any Exception) leaves the block, the failure names `mistake`."""
+    try:
+        yield
+    except Exception as error:
+        if is_not_written(error) or isinstance(error, ExpectationFailed):
+            raise
+        if not isinstance(error, exceptions or (Exception,)) or (match and not re.search(match, _raw(error))):
+            raise
+        failed(
+            Failure(
+                kind="raises",
+                what="this code runs without an exception",
+                summary=f"It raised {type(error).__name__}: {_message(error)}",
+                expected="no exception",
+                actual=f"{type(error).__name__}: {_message(error)}",
+                mistake=mistake,
+            ),
+            error,
+        )
+
+
+def is_not_written(error: BaseException) -> bool:
+    """Whether this is a stub speaking: the task is not written yet."""
+    return isinstance(error, NotImplementedError) and bool(NOT_WRITTEN.match(_raw(error)))
+
+
+def _raw(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _message(error: BaseException) -> str:
+    return cut(visible(_raw(error)), 300)
+
+
+def _text(value: object) -> str:
+    return visible(value) if type(value) is str else brief(value)
+
+
+def _snapshot(value: Any) -> Any:
+    if numeric.is_tensor(value) or numeric.is_array(value):
+        return numeric.read(value).data
+    if isinstance(value, dict):
+        return {key: _snapshot(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_snapshot(item) for item in value) if type(value) in (list, tuple) else [*map(_snapshot, value)]
+    if callable(getattr(value, "state_dict", None)):
+        return {key: _snapshot(item) for key, item in value.state_dict().items()}
+    return value

@@ -1,0 +1,376 @@
+"""`launch(Job) -> Running`: the one way in which foreign code is started. It reads the pipes, never trusts them, and never waits without a bound.
+
+The process gets stdin (empty), stdout, stderr, and three private descriptors: EVENTS to write lines to, TRACE for stack dumps, MESSAGE to read
+what it was told. What the lines mean is the caller's business. POSIX only; the imports that need it are inside functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from coursecli.errors import EnvironmentProblem
+from coursecli.isolate.limits import MIB, Limits
+
+EVENTS, TRACE, MESSAGE = 3, 4, 5
+"""The descriptors as the foreign process sees them."""
+
+KILL_SECONDS = 8.0
+"""How long the supervisor may take to kill and reap before the runner kills the supervisor."""
+LINE_BYTES = 8 * MIB
+_CHUNK = 1 << 16
+
+Cause = Literal["exited", "signal", "deadline", "memory", "processes", "interrupted", "killed", "lost"]
+
+
+class Sink(Protocol):
+    """Takes what a stream says, in pieces, and bounds what it keeps."""
+
+    def feed(self, data: bytes) -> None: ...
+
+
+@dataclass
+class Head:
+    """Keeps the first bytes of a stream, and counts the others."""
+
+    limit: int = 64 * 1024
+    dropped: int = 0
+    _kept: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        room = self.limit - len(self._kept)
+        self._kept += data[:room] if room > 0 else b""
+        self.dropped += max(0, len(data) - max(0, room))
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+
+@dataclass
+class Tail:
+    """Keeps the last bytes of a stream: of several stack dumps, the newest counts."""
+
+    limit: int = 256 * 1024
+    _kept: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        self._kept += data
+        del self._kept[: max(0, len(self._kept) - self.limit)]
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to start, and within which bounds."""
+
+    argv: Sequence[str]
+    """The first is an absolute path."""
+    cwd: Path
+    env: Mapping[str, str]
+    """The whole environment: nothing is inherited."""
+    limits: Limits
+    message: bytes = b""
+    """What the process can read from MESSAGE."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended. An exit code of 0 says nothing about success: only records do."""
+
+    cause: Cause
+    code: int | None
+    """The exit code, when it exited by itself."""
+    signal: int | None
+    """The signal that killed it, when nobody here had asked for that."""
+    seconds: float
+    peak_memory: int
+    left_running: int
+    """Descendants that were still alive when the process itself was gone or was killed. They are dead now."""
+    stdout: str
+    stderr: str
+    trace: str
+    """Stack dumps, the newest last."""
+
+
+Starter = Callable[[int, list[int]], "subprocess.Popen[bytes] | None"]
+"""Starts a supervisor: gets its end of the control socket, and the descriptors of the foreign process, in order from 0."""
+
+
+def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = None) -> Running:
+    """Start the job under a supervisor.
+
+    With `output`, stdout and stderr go there together, in the order in which they were written; without it, the head of each is in `Ended`.
+
+    Raises:
+        EnvironmentProblem: this system cannot contain foreign processes (Windows), or the supervisor cannot be started.
+    """
+    if os.name != "posix":
+        raise EnvironmentProblem(
+            "Running learners' code needs Linux or macOS.", "On Windows, use WSL: https://learn.microsoft.com/windows/wsl/install"
+        )
+    theirs: list[int] = []
+    ours: dict[str, int] = {}
+
+    def pipe(name: str) -> None:
+        ours[name], write = os.pipe()
+        theirs.append(write)
+
+    control, other = socket.socketpair()
+    try:
+        theirs.append(os.open(os.devnull, os.O_RDONLY))
+        pipe("stdout")
+        if output is None:
+            pipe("stderr")
+        else:
+            theirs.append(os.dup(theirs[1]))
+        pipe("events")
+        pipe("trace")
+        with tempfile.TemporaryFile() as message:
+            message.write(job.message)
+            message.seek(0)
+            theirs.append(os.dup(message.fileno()))
+        process = (starter or start_supervisor)(other.fileno(), theirs)
+        control.sendall(_order(job))
+    except OSError as error:
+        control.close()
+        for fd in ours.values():
+            os.close(fd)
+        raise EnvironmentProblem(f"A process for the learner's code cannot be started: {error}") from error
+    finally:
+        other.close()
+        for fd in theirs:
+            os.close(fd)
+    return Running(control, ours, output, process)
+
+
+def start_supervisor(control: int, fds: list[int]) -> subprocess.Popen[bytes]:
+    """The usual starter: a new supervisor, which will execute `job.argv`."""
+    from coursecli.isolate import supervisor
+
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", supervisor.__file__, str(control), *map(str, fds)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[control, *fds],
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def _order(job: Job) -> bytes:
+    order = {
+        "argv": list(job.argv),
+        "cwd": os.fspath(job.cwd),
+        "env": dict(job.env),
+        "seconds": job.limits.seconds,
+        "memory_bytes": job.limits.memory_bytes,
+        "processes": job.limits.processes,
+    }
+    return json.dumps(order).encode() + b"\n"
+
+
+class Running:
+    """A foreign process, seen through its pipes. Use it in a `with`: leaving it kills whatever still runs."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        pipes: dict[str, int],
+        output: Sink | None,
+        process: subprocess.Popen[bytes] | None,
+    ) -> None:
+        self._control = control
+        self._process = process
+        self._stdout, self._stderr, self._trace = Head(), Head(), Tail()
+        self._sinks: dict[str, Sink] = {
+            "stdout": output or self._stdout,
+            "stderr": self._stderr,
+            "trace": self._trace,
+        }
+        self._pipes = pipes
+        self._selector = selectors.DefaultSelector()
+        for name, fd in pipes.items():
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ, name)
+        control.setblocking(False)
+        self._selector.register(control, selectors.EVENT_READ, "control")
+        self._started = time.monotonic()
+        self._deadline: float | None = None
+        self._reason: Cause | None = None
+        self._kill_deadline: float | None = None
+        self._said = bytearray()
+        self._events = bytearray()
+        self._skipping = False
+        self.ended: Ended | None = None
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def limit(self, seconds: float) -> None:
+        """Move the deadline: `seconds` from now. The job's own limit, kept by the supervisor, stays."""
+        self._deadline = time.monotonic() + seconds
+
+    def kill(self, reason: Cause = "killed") -> None:
+        """Ask for the end of the process and of everything it started. `lines` still yields what had been said."""
+        if self._kill_deadline is None:
+            self._reason = reason
+            self._kill_deadline = time.monotonic() + KILL_SECONDS
+            with contextlib.suppress(OSError):
+                self._control.send(b"k")
+
+    def lines(self) -> Iterator[bytes]:
+        """Each complete line of the events pipe, until the process and everything it started is gone: then `ended` is set."""
+        while True:
+            yield from self._complete_lines()
+            if self.ended is not None:
+                return
+            self._wait()
+
+    def wait(self) -> Ended:
+        """Let it run to its end, whatever its events say."""
+        for _ in self.lines():
+            pass
+        assert self.ended is not None
+        return self.ended
+
+    def close(self) -> None:
+        """Kill what still runs, and release the pipes."""
+        if self.ended is None:
+            self.kill()
+            self.wait()
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        if self._kill_deadline is not None:
+            until: float | None = self._kill_deadline
+            if now >= self._kill_deadline:
+                self._force()
+                return
+        else:
+            until = self._deadline
+            if until is not None and now >= until:
+                self.kill("deadline")
+                return
+        for key, _ in self._selector.select(None if until is None else until - now):
+            if key.data == "control":
+                self._hear()
+            else:
+                self._read(key.data, key.fd)
+        if self._events and "stdout" in self._pipes:  # what was printed before an event was sent is in the pipe by now
+            self._read("stdout", self._pipes["stdout"])
+
+    def _read(self, name: str, fd: int) -> bool:
+        """Take one piece. False when there is nothing at present, or the pipe is closed."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._selector.unregister(fd)
+            os.close(self._pipes.pop(name))
+            return False
+        if name == "events":
+            self._events += data
+        else:
+            self._sinks[name].feed(data)
+        return True
+
+    def _complete_lines(self) -> Iterator[bytes]:
+        while (end := self._events.find(b"\n")) >= 0:
+            line = bytes(self._events[:end])
+            del self._events[: end + 1]
+            if self._skipping:
+                self._skipping = False
+            else:
+                yield line
+        if len(self._events) > LINE_BYTES:  # not one of ours
+            self._events.clear()
+            self._skipping = True
+
+    def _hear(self) -> None:
+        """The supervisor's report, and then the end of the socket."""
+        try:
+            data = self._control.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._said += data
+        if not data:
+            self._finish()
+
+    def _force(self) -> None:
+        """The supervisor does not answer: it was stopped or killed by the code that it watched."""
+        pids = self._report(0)
+        for pid in (pids.get("supervisor"), self._process.pid if self._process else None):
+            if pid:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        self._finish()
+
+    def _report(self, place: int) -> dict[str, int]:
+        lines = bytes(self._said).split(b"\n")
+        with contextlib.suppress(ValueError, IndexError):
+            report = json.loads(lines[place])
+            if isinstance(report, dict):
+                return report
+        return {}
+
+    def _finish(self) -> None:
+        begun, report = self._report(0), self._report(1)
+        if not report and (worker := begun.get("worker")):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(worker, signal.SIGKILL)
+        for name, fd in list(self._pipes.items()):  # whoever still holds an end, only what is there now is read
+            budget = 64
+            while budget and self._read(name, fd):
+                budget -= 1
+        for fd in self._pipes.values():
+            os.close(fd)
+        self._selector.close()
+        self._control.close()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_SECONDS)
+        cause, code, number = self._cause(report)
+        self.ended = Ended(
+            cause=cause,
+            code=code,
+            signal=number,
+            seconds=time.monotonic() - self._started,
+            peak_memory=report.get("peak", 0),
+            left_running=report.get("left_running", 0),
+            stdout=self._stdout.text,
+            stderr=self._stderr.text,
+            trace=self._trace.text,
+        )
+
+    def _cause(self, report: Mapping[str, object]) -> tuple[Cause, int | None, int | None]:
+        said, status = report.get("cause"), report.get("status")
+        if isinstance(status, int):  # it ended by itself, whatever was asked for meanwhile
+            if os.WIFSIGNALED(status):
+                return "signal", None, os.WTERMSIG(status)
+            return "exited", os.waitstatus_to_exitcode(status), None
+        if said in ("deadline", "memory", "processes"):
+            return said, None, None  # type: ignore[return-value]
+        return self._reason or "lost", None, None

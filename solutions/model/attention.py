@@ -1,0 +1,222 @@
+"""Attention: every token asks all tokens it may see, and takes a weighted mean of what they answer.
+
+Letters: B batch, T query tokens, S key tokens (T = S unless a cache holds the past), C channels, H heads, D head size.
+
+Masks are boolean, True = may attend. Left for later: the key-value cache (lesson 04), fewer key heads than query heads
+and sliding windows (lesson 15).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from intro2llm.model.config import ModelConfig
+from intro2llm.model.embedding import RoPE
+from intro2llm.model.norm import RMSNorm
+
+
+def causal_mask(
+    query_length: int, key_length: int | None = None, *, device: torch.device | str | None = None
+) -> Tensor:
+    """Which keys each query may attend to when nobody may look into the future.
+
+    The queries are the LAST `query_length` of the `key_length` positions: query t stands at position S - T + t, and may
+    attend to itself and to everything before it.
+
+        causal_mask(3)      1 0 0        causal_mask(2, 4)      1 1 1 0
+                            1 1 0                               1 1 1 1
+                            1 1 1
+
+    Args:
+        query_length: T.
+        key_length: S, at least T; None means T.
+        device: where to make the mask; None is torch's default.
+
+    Returns:
+        (T, S), bool, True = may attend.
+
+    Raises:
+        ValueError: there are more queries than keys.
+    """
+    key_length = query_length if key_length is None else key_length
+    if query_length > key_length:
+        raise ValueError(f"{query_length} queries cannot be the last of {key_length} keys")
+    every_pair = torch.ones(query_length, key_length, dtype=torch.bool, device=device)
+    return every_pair.tril(diagonal=key_length - query_length)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+) -> Tensor:
+    """For every query, the mean of the values, weighted by how well the query matches each key.
+
+        attention(Q, K, V) = softmax(Q Kᵀ / sqrt(D)) V
+
+    The softmax runs over the keys, after the pairs that may not attend have been taken out: their weight is exactly
+    zero, and so is every gradient through them. It is computed in float32 (float64 stays float64) and must survive
+    scores of 1e5. A query that may attend to no key at all gets zeros, with finite gradients. The inputs are not
+    changed.
+
+    Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762, section 3.2.1.
+
+    Args:
+        query: (B, H, T, D).
+        key: (B, H, S, D).
+        value: (B, H, S, Dv); Dv may differ from D.
+        attention_mask: broadcasts to (B, H, T, S). Bool, True = may attend; integers are taken as 0 and not 0.
+        is_causal: also forbid the future, as in `causal_mask(T, S)`; both masks hold when both are given.
+        dropout_p: the probability of dropping each attention weight after the softmax. A function does not know whether
+            it is training: 0.0 means no dropout, anything else is always applied.
+
+    Returns:
+        (B, H, T, Dv), in the dtype of `query`.
+
+    Raises:
+        TypeError: `attention_mask` is floating-point. Some libraries add such a mask to the scores and others multiply,
+            so it is refused.
+    """
+    T, D = query.shape[-2:]
+    S = key.shape[-2]
+    allowed = causal_mask(T, S, device=query.device) if is_causal else None
+    if attention_mask is not None:
+        if attention_mask.is_floating_point():
+            raise TypeError(f"attention_mask is {attention_mask.dtype}; give a bool mask, True = may attend")
+        attention_mask = attention_mask.bool()
+        allowed = attention_mask if allowed is None else allowed & attention_mask
+
+    scores = (query * D**-0.5) @ key.transpose(-2, -1)  # (B, H, T, S)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
+    output = F.dropout(weights, dropout_p) @ value  # (B, H, T, Dv)
+    if allowed is not None:
+        output = output.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)
+    return output
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Cut the channels of every token into heads: channels 0 … D-1 are head 0, the next D are head 1, and so on.
+
+    Args:
+        x: (B, T, H * D).
+        num_heads: H.
+
+    Returns:
+        (B, H, T, D): `result[b, h, t, d] == x[b, t, h * D + d]`.
+    """
+    B, T, width = x.shape
+    return x.reshape(B, T, num_heads, width // num_heads).transpose(1, 2)  # (B, H, T, D)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Lay the heads of every token side by side again: the inverse of `split_heads`.
+
+    Args:
+        x: (B, H, T, D), contiguous or not.
+
+    Returns:
+        (B, T, H * D).
+    """
+    return x.transpose(1, 2).flatten(start_dim=2)  # (B, T, H * D)
+
+
+class MultiHeadAttention(nn.Module):
+    """H attentions side by side, each on its own D channels, between a projection in and a projection out.
+
+    The head size D is `config.head_dim`, or hidden_size // num_attention_heads when that is None; H * D need not be C.
+    There are as many key and value heads as query heads: `config.num_key_value_heads` is not read until lesson 15.
+
+    Source: Vaswani et al., section 3.2.2. Names and shapes of the parameters are those of Llama's `self_attn`.
+
+    Args:
+        config: reads hidden_size, num_attention_heads, head_dim, attention_bias, qk_norm, rms_norm_eps,
+            position_embedding_type, rope_theta and attention_dropout.
+
+    Attributes:
+        q_proj, k_proj, v_proj: nn.Linear, C to H * D, with a bias if and only if `config.attention_bias`.
+        o_proj: nn.Linear, H * D to C, never with a bias.
+        q_norm, k_norm: RMSNorm(D, eps=config.rms_norm_eps), each with its own weight, if `config.qk_norm`; without it
+            they hold no parameters.
+        rope: RoPE(D, base=config.rope_theta) of lesson 01 if `config.position_embedding_type == "rope"`, else None.
+
+    Raises:
+        ValueError: hidden_size is not a multiple of num_attention_heads, and head_dim is None.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        C, H = config.hidden_size, config.num_attention_heads
+        if config.head_dim is None and C % H != 0:
+            raise ValueError(
+                f"hidden_size {C} is not a multiple of num_attention_heads {H}; set head_dim to choose it freely"
+            )
+        D = config.head_dim or C // H
+
+        self.num_heads = H
+        self.attention_dropout = config.attention_dropout
+        self.q_proj = nn.Linear(C, H * D, bias=config.attention_bias)
+        self.k_proj = nn.Linear(C, H * D, bias=config.attention_bias)
+        self.v_proj = nn.Linear(C, H * D, bias=config.attention_bias)
+        self.o_proj = nn.Linear(H * D, C, bias=False)
+        self.q_norm = RMSNorm(D, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(D, eps=config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.rope = RoPE(D, base=config.rope_theta) if config.position_embedding_type == "rope" else None
+
+    def project(self, hidden_states: Tensor, position_ids: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every head, ready for `scaled_dot_product_attention`.
+
+        In this order: project, split into heads, normalise queries and keys (if `qk_norm`), rotate queries and keys (if
+        there is a `rope`: `self.rope(query, key, position_ids)`). Values are neither normalised nor rotated.
+
+        Args:
+            hidden_states: (B, T, C).
+            position_ids: (B, T) or (T,), where in the text each token stands; None means 0, 1, …, T - 1.
+
+        Returns:
+            query, key and value, each (B, H, T, D).
+        """
+        query = self.q_norm(split_heads(self.q_proj(hidden_states), self.num_heads))  # (B, H, T, D)
+        key = self.k_norm(split_heads(self.k_proj(hidden_states), self.num_heads))
+        value = split_heads(self.v_proj(hidden_states), self.num_heads)
+        if self.rope is not None:
+            query, key = self.rope(query, key, position_ids)
+        return query, key, value
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """Let the tokens of each sequence exchange information.
+
+        With neither `attention_mask` nor `is_causal` every token sees every token. Weights are dropped with probability
+        `config.attention_dropout` while the module is in training mode, and never after `eval()`.
+
+        Args:
+            hidden_states: (B, T, C).
+            position_ids: as for `project`.
+            attention_mask: as for `scaled_dot_product_attention`: broadcasts to (B, H, T, T), True = may attend.
+            is_causal: whether the future is hidden.
+
+        Returns:
+            (B, T, C).
+        """
+        query, key, value = self.project(hidden_states, position_ids)
+        heads = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attention_mask=attention_mask,
+            is_causal=is_causal,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )  # (B, H, T, D)
+        return self.o_proj(merge_heads(heads))
