@@ -1,6 +1,6 @@
-"""Which `intro2llm` the project's own tests bind: the reference, or the learner's workspace that $INTRO2LLM_WORKSPACE names.
+"""Which `intro2llm` the project's own tests bind: the reference, or the workspace that $INTRO2LLM_WORKSPACE names.
 
-The stubs in this folder must never be bound: a test that passes on them proves nothing. This module does not import the package.
+The stubs in this folder must never be bound: a test that passes on them proves nothing. Nothing is imported here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The entry point: finds out what the command line asks for, does it, and turns whatever goes wrong into one line and an exit code."""
+"""The entry point: does what the command line asks for, and turns what goes wrong into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def report(error: CourseError, *, plain: bool = False) -> int:
     from coursecli.render.console import clean, make_console
 
     console = make_console(sys.stderr, plain=plain)
-    console.print(clean(" ".join(error.message.split()), style="bad"), soft_wrap=True)
+    wrap = console.is_terminal  # elsewhere a line stays a line
+    console.print(clean(" ".join(error.message.split()), style="bad"), soft_wrap=not wrap)
     if error.remedy:
-        console.print(clean(" ".join(error.remedy.split())), soft_wrap=True)
+        console.print(clean(" ".join(error.remedy.split())), soft_wrap=not wrap)
     return error.exit_code
 
 
@@ -68,11 +69,11 @@ def _parsed(arguments: list[str]) -> Action:
     return result if callable(result) else lambda: result
 
 
-class _Interrupted(CourseError):
+class _Interrupted(CourseError):  # noqa: N818
     exit_code = INTERRUPTED
 
 
-class _Unexpected(CourseError):
+class _Unexpected(CourseError):  # noqa: N818
     """A fault of this program: the traceback goes to a file, one line with its name to the person."""
 
     exit_code = INTERNAL

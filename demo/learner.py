@@ -54,7 +54,9 @@ def main() -> int:
         right = file.read_text(encoding="utf-8")
         file.write_text(apply_edits(right, mistake.edits), encoding="utf-8")
         learner.run("check", exit_code=1, shows=[mistake.name])
-        named = {test["failure"]["mistake"] for test in learner.result()["tests"] if test.get("failure", {}).get("mistake")}
+        named = {
+            test["failure"]["mistake"] for test in learner.result()["tests"] if test.get("failure", {}).get("mistake")
+        }
         learner.need(MISTAKE in named, f"the mistake is named: {MISTAKE}")
         learner.run("hint", TASK, exit_code=0)
 
@@ -110,7 +112,12 @@ class Learner:
     def _call(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         folder = self.workspace if self.workspace.is_dir() else self.cwd
         return subprocess.run(
-            [str(PROGRAM), *words], cwd=folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            [str(PROGRAM), *words],
+            cwd=folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
         )
 
 

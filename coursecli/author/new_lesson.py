@@ -1,4 +1,4 @@
-"""`dev new-lesson`: a lesson folder in which every file is there, the suites run, and `dev check` says what is still missing."""
+"""`dev new-lesson`: a lesson folder in which every file is there and the suites run, with one small task to replace."""
 
 from __future__ import annotations
 

@@ -1,16 +1,18 @@
 """`dev check`: proof that a lesson's suites accept right code, refuse wrong code, and name each misconception.
 
-For each lesson: the reference passes; every test fails on the stubs; every entry of mistakes.yaml is caught, and the failure
-that a learner would see first names it; every alternative passes. Nothing here is shown by assertion: each line is a run.
+For each lesson: the reference passes; every test fails on the stubs; every entry of mistakes.yaml is caught, and the
+failure that a learner would see first names it; every alternative passes. Each is a run of the real worker.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +20,10 @@ from coursecli.check.results import CheckResult
 from coursecli.check.run import check_lesson
 from coursecli.check.template import Template, open_template
 from coursecli.check.verdict import first_failure
+from coursecli.course.build import build_solved, build_stubbed, build_variant
 from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.manifest import Alternative, Mistake, Variant
 from coursecli.course.mistakes import load_mistakes
-from coursecli.course.scaffold import build_solved, build_stubbed, build_variant
 
 Kind = Literal["manifest", "reference", "stubs", "mistake", "alternative"]
 
@@ -79,12 +82,92 @@ def _prove_lesson(
     listener: Callable[[Verdict], None],
 ) -> LessonProof:
     proof = LessonProof(lesson.id, lesson.title)
-    runs = list(_runs(course, lesson, scratch / lesson.id, template))
-    for verdict in pool.map(lambda run: run(), runs):
-        proof.verdicts.append(verdict)
+    bench = _Bench(course, lesson, scratch, template)
+    catalogue = load_mistakes(lesson)
+    runs: list[Callable[[], Verdict]] = [bench.reference, bench.stubs]
+    runs += [partial(bench.mistake, mistake) for mistake in catalogue.mistakes]
+    runs += [partial(bench.alternative, alternative) for alternative in catalogue.accept]
+    for verdict in [*proof.verdicts, *pool.map(lambda run: run(), runs)]:
+        if verdict.kind != "manifest":
+            proof.verdicts.append(verdict)
         listener(verdict)
+    proof.tests = bench.tests
     return proof
 
 
-def _runs(course: Course, lesson: Lesson, scratch: Path, template: Template | None) -> Iterator[Callable[[], Verdict]]:
-    raise NotImplementedError
+@dataclass
+class _Bench:
+    """Builds one package after the other for a lesson, and checks it."""
+
+    course: Course
+    lesson: Lesson
+    scratch: Path
+    template: Template | None
+    tests: int = 0
+
+    def reference(self) -> Verdict:
+        root = self._folder("reference")
+        build_solved(self.course, root)
+        result = self._check(root)
+        self.tests = len(result.tests)
+        return self._verdict("reference", "the reference passes", result, result.passed)
+
+    def stubs(self) -> Verdict:
+        """As shipped, no test of any task passes: a test that does would reward an empty file."""
+        root = self._folder("stubs")
+        build_stubbed(self.course, root, self.lesson)
+        result = self._check(root, gates=False)
+        passing = [test.id for test in result.tests if test.outcome == "passed"]
+        ok = not passing and result.problem is None and bool(result.tests)
+        verdict = self._verdict("stubs", "every test fails on the stubs", result, ok)
+        return (
+            verdict if ok or not passing else replace(verdict, detail=f"passes on the stubs: {', '.join(passing[:4])}")
+        )
+
+    def mistake(self, mistake: Mistake) -> Verdict:
+        result = self._check_variant(mistake)
+        shown = first_failure(result)
+        named = shown.failure.mistake if shown and shown.failure else None
+        caught = not result.passed
+        verdict = self._verdict("mistake", mistake.id, result, caught and named == mistake.id)
+        if verdict.ok:
+            return replace(verdict, caught=True)
+        if not caught:
+            return replace(verdict, detail="passes: no test catches it")
+        return replace(verdict, caught=True, detail=f"caught, but named {named}: {_first_words(result)}")
+
+    def alternative(self, alternative: Alternative) -> Verdict:
+        result = self._check_variant(alternative)
+        return self._verdict("alternative", alternative.id, result, result.passed)
+
+    def _check_variant(self, variant: Variant) -> CheckResult:
+        root = self._folder(variant.id)
+        build_variant(self.course, root, self.lesson, variant)
+        return self._check(root)
+
+    def _check(self, root: Path, *, gates: bool = True) -> CheckResult:
+        result = check_lesson(self.course, self.lesson, root, template=self.template, gates=gates)
+        shutil.rmtree(root, ignore_errors=True)
+        return result
+
+    def _folder(self, name: str) -> Path:
+        folder = self.scratch / self.lesson.id / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def _verdict(self, kind: Kind, name: str, result: CheckResult, ok: bool) -> Verdict:
+        return Verdict(self.lesson.id, kind, name, ok, "" if ok else _first_words(result), seconds=result.seconds)
+
+
+def _first_words(result: CheckResult) -> str:
+    """What a learner would read first, in one line."""
+    if result.problem is not None:
+        return f"{result.problem.kind}: {result.problem.summary}"
+    shown = first_failure(result)
+    if shown is None:
+        return "passes" if result.passed else "fails without a failing test"
+    if shown.failure is not None:
+        return f"{shown.id}: {shown.failure.summary}"
+    if shown.error is not None:
+        return f"{shown.id}: {shown.error.type}: {shown.error.message.partition(chr(10))[0]}"
+    return f"{shown.id}: {shown.outcome} {shown.note}"

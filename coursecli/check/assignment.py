@@ -1,4 +1,4 @@
-"""What the runner tells a worker to do: one message, read from a private descriptor, never from arguments or the environment."""
+"""What the runner tells a worker to do: one message over a private descriptor, never arguments or the environment."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Task files of this lesson, relative to the package: a shortcut without `files` is forbidden in these."""
     known_files: list[str]
     """Every file that the course knows: one that it does not know is the learner's own, and guarded too."""
+    gates: bool = True
+    """Whether tests wait: the advanced suite for the basic one, a task for those that it needs. `dev check` wants every test run."""
     test_seconds: float
     import_seconds: float
     memory_bytes: int

@@ -7,7 +7,7 @@ import msgspec
 from coursecli.check.results import Frame, Problem, TestResult
 
 
-class _Event(msgspec.Struct, tag_field="event", frozen=True, kw_only=True):
+class _Event(msgspec.Struct, tag_field="event", kw_only=True):
     token: str
     """The run's secret: a line without it is not an event."""
 

@@ -1,4 +1,4 @@
-"""From a traceback, or a dump by faulthandler, to the learner's own lines: everything outside their folder is left out."""
+"""From a traceback, or a dump by faulthandler, to the learner's own lines; what is outside their folder is left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def relative(file: str, root: str) -> str | None:
 def learner_frames(trace: TracebackType | None, root: str) -> list[Frame]:
     """The frames of a traceback that are the learner's, outermost first. Of an endless recursion both ends stay."""
     return _middle_cut(
-        Frame(file=inside, line=line, function=frame.f_code.co_name, source=linecache.getline(frame.f_code.co_filename, line).strip())
+        Frame(
+            file=inside,
+            line=line,
+            function=frame.f_code.co_name,
+            source=linecache.getline(frame.f_code.co_filename, line).strip(),
+        )
         for frame, line in traceback.walk_tb(trace)
         if (inside := relative(frame.f_code.co_filename, root)) is not None
     )
@@ -35,8 +40,12 @@ def describe(error: BaseException, root: str) -> LearnerError:
     """An exception as plain data, even when its own `__str__` misbehaves."""
     if isinstance(error, SyntaxError) and error.filename and (inside := relative(error.filename, root)) is not None:
         at = Frame(file=inside, line=error.lineno or 1, source=(error.text or "").strip())
-        return LearnerError(type=type(error).__name__, message=error.msg, frames=[*learner_frames(error.__traceback__, root), at])
-    return LearnerError(type=type(error).__name__, message=message_of(error), frames=learner_frames(error.__traceback__, root))
+        return LearnerError(
+            type=type(error).__name__, message=error.msg, frames=[*learner_frames(error.__traceback__, root), at]
+        )
+    return LearnerError(
+        type=type(error).__name__, message=message_of(error), frames=learner_frames(error.__traceback__, root)
+    )
 
 
 def message_of(error: BaseException) -> str:
@@ -51,13 +60,18 @@ def message_of(error: BaseException) -> str:
 def dumped_frames(dump: str, root: Path) -> list[Frame]:
     """The learner's frames in the newest dump by faulthandler, outermost first; empty when there are none.
 
-    The thread in which they are does not matter: the one that waits for a learner's lock is often not the one that holds it.
+    Threads other than the current one count as well, if that one has none.
     """
     newest = re.split(r"^(?:Timeout \(|Fatal Python error)", dump, flags=re.MULTILINE)[-1]
     threads = re.split(r"^(?=Thread |Current thread )", newest, flags=re.MULTILINE)
     for thread in sorted(threads, key=lambda text: not text.startswith("Current thread")):
         frames = [
-            Frame(file=inside, line=int(match["line"]), function=match["function"], source=_source(match["file"], int(match["line"])))
+            Frame(
+                file=inside,
+                line=int(match["line"]),
+                function=match["function"],
+                source=_source(match["file"], int(match["line"])),
+            )
             for match in map(_DUMPED_LINE.fullmatch, thread.splitlines())
             if match and (inside := relative(match["file"], str(root))) is not None
         ]

@@ -12,8 +12,9 @@ Outcome = Literal["passed", "failed", "error", "not_written", "timeout", "crashe
 """One test's outcome. Only "passed" is a pass.
 
 failed: an expectation failed. error: the learner's code raised. not_written: it raised the stub's NotImplementedError.
-timeout, crashed: the worker had to be killed, or died, during this test. tampered: the code skipped, exited or replaced the test's
-tools. blocked: a task that this one builds on failed. not_run: the run ended, or the basic suite failed, before its turn.
+timeout, crashed: the worker had to be killed, or died, during this test. tampered: the code skipped, exited or replaced
+the test's tools. blocked: a task that this one builds on failed. not_run: the run ended, or the basic suite failed,
+before its turn.
 """
 
 ProblemKind = Literal[

@@ -1,6 +1,7 @@
-"""What the worker's process printed, divided by test. The worker writes a mark into the stream where a test begins and ends; the runner cuts there.
+"""What the worker's process printed, divided by test.
 
-Nothing is held in the worker: what a test printed before it hung or crashed is here, and a flood costs no memory.
+The worker writes a mark into the stream where a test begins and ends; the runner cuts there. Nothing is held in the
+worker: what a test printed before it hung or crashed is here, and a flood costs no memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a worker speaks to the runner: one JSON object a line, whole, signed, and only from the process that the runner started."""
+"""How a worker speaks to the runner: a line of JSON each, whole, signed, only from the process that was started."""
 
 from __future__ import annotations
 

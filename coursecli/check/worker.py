@@ -1,7 +1,7 @@
 """The process that runs a lesson's suites: preload, bind the learner's package, run pytest in-process with our plugin.
 
-It is the same code in a fresh interpreter (`main`) and in a fork of a template (`work`). Learner's code runs only in here. What it says goes
-as events over a private descriptor; the runner believes nothing else.
+It is the same code in a fresh interpreter (`main`) and in a fork of a template (`begin`). Learner's code runs only in
+here. What there is to say goes as events over a private descriptor; the runner believes nothing else.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import gc
 import importlib
 import importlib.abc
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn, TextIO
 
 from coursecli.check.assignment import Assignment, decoder
 from coursecli.check.events import Footer, Halted, Hello
-from coursecli.check.frames import describe
-from coursecli.check.results import Problem
 from coursecli.check.voice import Voice
 from coursecli.isolate.launcher import EVENTS, MESSAGE, TRACE
 from coursecli.isolate.limits import cap_address_space, no_core_dumps
 
 CONFIG = Path(__file__).with_name("worker.ini")
 UNUSED_PLUGINS = (
-    "cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "nose", "pastebin", "setuponly",
-    "setupplan", "stepwise", "subtests", "terminal", "terminalprogress", "threadexception", "unittest", "unraisableexception",
+    "cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "nose", "pastebin",
+    "setuponly", "setupplan", "stepwise", "subtests", "terminal", "terminalprogress", "threadexception", "unittest",
+    "unraisableexception",
 )  # fmt: skip
 
 
@@ -39,26 +40,38 @@ class _NoSolutions(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name == "solutions" or name.startswith("solutions."):
-            raise ModuleNotFoundError("the solutions cannot be imported from lessons or from the learner's code", name=name)
+            raise ModuleNotFoundError(
+                "the solutions cannot be imported from lessons or from the learner's code", name=name
+            )
         return None
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles learners' files at every run: cached byte code can miss an edit made within the same second."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        raise OSError("no cached byte code")
 
 
 def main() -> None:
     """In a fresh interpreter."""
-    assignment = decoder.decode(read_message())
+    assignment = _assignment()
     preload(assignment.preload)
     work(assignment)
 
 
-def read_message() -> bytes:
-    """What the runner said, whole."""
-    with open(MESSAGE, "rb") as message:
-        return message.read()
+def begin() -> None:
+    """In a fork of a process that has done the preload."""
+    work(_assignment())
+
+
+def _assignment() -> Assignment:
+    with os.fdopen(MESSAGE, "rb") as message:
+        return decoder.decode(message.read())
 
 
 def preload(modules: list[str]) -> None:
-    """Import what costs seconds, before any folder of the learner's is on sys.path: their `torch.py` or `random.py` shadows nothing."""
-    sys.dont_write_bytecode = False
+    """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing."""
     for name in modules:
         importlib.import_module(name)
     import pytest  # noqa: F401
@@ -69,12 +82,16 @@ def preload(modules: list[str]) -> None:
 
 def work(assignment: Assignment) -> None:
     """Bind the package, run the suites, and end the process. Never returns."""
+    from coursecli.check.problems import escaped
+
     voice = Voice(EVENTS, assignment.token)
     trace = os.fdopen(TRACE, "wb", buffering=0, closefd=False)
     try:
         _run(assignment, voice, trace.fileno())
-    except BaseException as error:  # sys.exit, pytest.exit or KeyboardInterrupt, raised by learner's code outside any test
-        voice.say(Halted(token=voice.token, problem=_escaped(error, assignment.root)))
+    except (
+        BaseException
+    ) as error:  # sys.exit, pytest.exit or KeyboardInterrupt, raised by learner's code outside any test
+        voice.say(Halted(token=voice.token, problem=escaped(error, assignment.root)))
     finally:
         os._exit(0)  # not the ordinary way out: a learner's atexit handler or thread can hang there
 
@@ -88,26 +105,24 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     no_core_dumps()
     faulthandler.enable(trace, all_threads=True)
     sys.dont_write_bytecode = True
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[union-attr]
+    # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
     sys.meta_path.insert(0, _NoSolutions())
-    sys.path.insert(0, assignment.root)
-    importlib.invalidate_caches()
+    _bind(assignment.root)
     spec = importlib.util.find_spec(assignment.package)
     location = str(Path(spec.origin).parent) if spec and spec.origin else ""
     voice.say(Hello(token=voice.token, package=location, versions=_versions(assignment.preload)))
 
-    Shortcuts(assignment).install()
-    tools = Tools(assignment.preload)
-    plugin = Plugin(assignment, voice, tools, trace)
+    shortcuts = Shortcuts(assignment)
+    shortcuts.install()
+    plugin = Plugin(assignment, voice, shortcuts, Tools(assignment.preload), trace)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     gc.freeze()
     cap_address_space(assignment.memory_bytes)
     first = Path(assignment.suites[0].path)
     arguments = [
         "-c", os.fspath(CONFIG), "--rootdir", os.fspath(first.parent), "--confcutdir", os.fspath(first.parent),
-        "--noconftest", "--import-mode=importlib", "--strict-markers", "-s", "--tb=short",
+        "--noconftest", "--import-mode=importlib", "--strict-markers", "-s", "--assert=plain",
         *(part for name in UNUSED_PLUGINS for part in ("-p", f"no:{name}")),
         *(suite.path for suite in assignment.suites),
     ]  # fmt: skip
@@ -116,22 +131,32 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
         voice.say(Footer(token=voice.token, finished=plugin.finished))
 
 
+def _stream(descriptor: int) -> TextIO:
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def _bind(root: str) -> None:
+    """Put the learner's folder first on sys.path, its files always read from source."""
+    from_source = FileFinder.path_hook((_FromSource, [".py"]))
+
+    def learners(path: str) -> importlib.abc.PathEntryFinder:
+        if path != root and not path.startswith(root + os.sep):
+            raise ImportError(path)
+        return from_source(path)
+
+    sys.path_hooks.insert(0, learners)
+    sys.path.insert(0, root)
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+
+
 def _versions(modules: list[str]) -> dict[str, str]:
     found = {"python": sys.version.split()[0]}
     for name in modules:
         with contextlib.suppress(AttributeError):
             found[name] = str(sys.modules[name].__version__)
     return found
-
-
-def _escaped(error: BaseException, root: str) -> Problem:
-    shown = describe(error, root)
-    return Problem(
-        kind="tampered",
-        summary=f"The code ended the run by raising {shown.type} outside any test.",
-        detail=shown.message,
-        frame=shown.frames[-1] if shown.frames else None,
-    )
 
 
 if __name__ == "__main__":

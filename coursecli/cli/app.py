@@ -32,14 +32,18 @@ Examples:
 
 
 class Commands(TyperGroup):
-    """Lists the commands in sections, in the order in which they are needed."""
+    """Lists the commands first, in sections, in the order in which they are needed; then the options."""
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         longest = max(map(len, self.commands))
         for title, names in SECTIONS.items():
-            rows = [(name, self.commands[name].get_short_help_str(200)) for name in names]
+            rows = [(name.ljust(longest), self.commands[name].get_short_help_str(200)) for name in names]
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(longest), text) for name, text in rows])
+                formatter.write_dl(rows)
+        super().format_options(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Done above."""
 
 
 def help_settings() -> dict[str, Any]:
@@ -67,14 +71,24 @@ app = typer.Typer(
 def main(
     ctx: typer.Context,
     course: Annotated[
-        str | None, typer.Option("--course", metavar="DIR", help="Another course: the folder with its course.yaml. [$INTRO2LLM_COURSE]")
+        str | None,
+        typer.Option(
+            "--course", metavar="DIR", help="Another course: the folder with its course.yaml. [$INTRO2LLM_COURSE]"
+        ),
     ] = None,
     workspace: Annotated[
         str | None,
-        typer.Option("--workspace", metavar="DIR", help="The workspace to use, instead of the one around you. [$INTRO2LLM_WORKSPACE]"),
+        typer.Option(
+            "--workspace",
+            metavar="DIR",
+            help="The workspace to use, instead of the one around you. [$INTRO2LLM_WORKSPACE]",
+        ),
     ] = None,
     instructor: Annotated[
-        bool, typer.Option("--instructor", help="Show what teachers need: all hints, mistakes, references. [$INTRO2LLM_INSTRUCTOR=1]")
+        bool,
+        typer.Option(
+            "--instructor", help="Show what teachers need: all hints, mistakes, references. [$INTRO2LLM_INSTRUCTOR=1]"
+        ),
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain text: no colour, nothing that moves.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something unexpected happens.")] = False,

@@ -9,7 +9,7 @@ import typer
 from coursecli.cli.context import Action, Context
 from coursecli.cli.learn import complete_lessons
 
-app = typer.Typer(help="For course authors: derive the stubs, prove the lessons, begin a new one.", no_args_is_help=True)
+app = typer.Typer(help="For course authors: derive the stubs, prove the lessons, begin a new one.")
 
 
 @app.command()
@@ -27,12 +27,12 @@ def sync(
     context: Context = ctx.obj
 
     def action() -> int:
+        from coursecli.author.report import drift_line
         from coursecli.author.sync import sync_course
-        from coursecli.render.console import clean
 
         drifts = sync_course(context.course, check=check)
         for drift in drifts:
-            context.console.print(clean(str(drift)))
+            context.console.print(drift_line(drift, written=not check))
         if not drifts:
             context.console.print("Every stub is as its solution says.")
         elif check:
@@ -63,7 +63,7 @@ def prove(
 
     def action() -> int:
         from coursecli.author.prove import prove as prove_lessons
-        from coursecli.render.proof import ProofProgress, proof_summary
+        from coursecli.author.report import ProofProgress, proof_summary
 
         chosen = [context.course.lesson(name) for name in lessons] if lessons else context.course.lessons
         with ProofProgress(context.console) as progress:

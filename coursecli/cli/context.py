@@ -1,8 +1,9 @@
-"""What every command stands on: the global options, and the course, workspace, store and console that they lead to, opened when needed."""
+"""What commands stand on: the global options; course, workspace, store and console, each made on demand."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,8 @@ class Context:
     """One command's surroundings. Nothing is read from disk before it is asked for."""
 
     options: Options = field(default_factory=Options)
+    writes: bool = False
+    """Whether the command records anything: commands that only look open the store for reading."""
 
     @cached_property
     def console(self) -> Console:
@@ -64,6 +67,11 @@ class Context:
 
         return load_course(Path(self.options.course) if self.options.course else None)
 
+    @property
+    def chosen_workspace(self) -> str | None:
+        """What --workspace or $INTRO2LLM_WORKSPACE names."""
+        return self.options.workspace or os.environ.get(WORKSPACE_VARIABLE)
+
     @cached_property
     def workspace(self) -> Workspace:
         """The workspace of --workspace, $INTRO2LLM_WORKSPACE, the current folder, or the one used last.
@@ -73,7 +81,7 @@ class Context:
         """
         from coursecli.course.workspace import find_workspace, open_workspace
 
-        chosen = self.options.workspace or os.environ.get(WORKSPACE_VARIABLE)
+        chosen = self.chosen_workspace
         workspace = open_workspace(Path(chosen)) if chosen else find_workspace()
         if workspace.settings.course != self.course.id:
             raise WorkspaceError(
@@ -84,10 +92,13 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The progress of the workspace, to read and to write."""
+        """The progress of the workspace; what had to be done to open it is said at once."""
         from coursecli.progress.store import Store
 
-        return Store.open(self.workspace.database)
+        store = Store.open(self.workspace.database, read_only=not self.writes)
+        for notice in store.notices:
+            self.say(notice.message, notice.remedy)
+        return store
 
     def state(self) -> CourseState:
         """What has been started, passed and unlocked, as it is now."""
@@ -95,18 +106,41 @@ class Context:
 
         return course_state(self.course, self.workspace, self.store)
 
+    def say(self, *lines: str) -> None:
+        """Tell the person something that is not the command's result: on standard error."""
+        from coursecli.render.console import clean, make_console
+
+        console = make_console(sys.stderr, plain=self.options.plain)
+        for line in lines:
+            if line:
+                console.print(clean(line), soft_wrap=not console.is_terminal)
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Ask before something is destroyed.
+
+        Raises:
+            UsageError: nobody is there to answer, and --yes was not given.
+        """
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} Nobody is there to answer.", "Add --yes to go on without asking.")
+        answer = input(f"{question} [y/N] ")
+        return answer.strip().lower() in ("y", "yes")
+
     def pick(self, reference: str | None) -> tuple[Lesson, Task | None]:
         """The lesson or task that was named; without a name, the current lesson.
 
+        When every lesson is done, the current one is the first whose pass is in doubt, else the last.
+
         Raises:
-            UsageError: there is no such lesson or task, or every lesson is passed and none was named.
+            UsageError: there is no such lesson or task.
         """
         if reference:
             return self.course.resolve(reference)
-        current = self.state().current
-        if current is None:
-            raise UsageError("Every lesson is passed, so there is no current one.", "Name a lesson: intro2llm list")
-        return current, None
+        state = self.state()
+        doubtful = [entry.lesson for entry in state.lessons if entry.ever_passed and not entry.passes_now]
+        return state.current or next(iter(doubtful), state.lessons[-1].lesson), None
 
     def progress_of(self, lesson: Lesson) -> LessonState:
         return next(entry for entry in self.state().lessons if entry.lesson.id == lesson.id)

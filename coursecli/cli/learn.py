@@ -1,4 +1,4 @@
-"""The commands of learners and instructors, declared for Typer. Each returns what is to be done; the doing is in its own module."""
+"""The commands of learners and instructors, declared for Typer. The doing is in other modules."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _names(ctx: typer.Context, *, tasks: bool) -> list[tuple[str, str]]:
 
 Lesson = Annotated[
     str | None,
-    typer.Argument(metavar="[LESSON]", help="lesson03, lesson3, 03 or 3.", show_default=False, autocompletion=complete_lessons),
+    typer.Argument(
+        metavar="LESSON", help="lesson03, lesson3, 03 or 3.", show_default=False, autocompletion=complete_lessons
+    ),
 ]
 RequiredLesson = Annotated[
     str, typer.Argument(metavar="LESSON", help="lesson03, lesson3, 03 or 3.", autocompletion=complete_lessons)
@@ -56,7 +58,7 @@ RequiredLesson = Annotated[
 LessonOrTask = Annotated[
     str | None,
     typer.Argument(
-        metavar="[LESSON|TASK]",
+        metavar="LESSON|TASK",
         help="A lesson, or one task of it. Without it, the current lesson.",
         show_default=False,
         autocompletion=complete_lessons_and_tasks,
@@ -67,9 +69,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 def init(
     ctx: typer.Context,
-    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="The folder to make or to complete.")] = ".",
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The folder to make or to complete.")] = ".",
     unlock: Annotated[
-        str | None, typer.Option("--unlock", metavar="all", help="all: every lesson can be started at once (self-study).")
+        str | None,
+        typer.Option("--unlock", metavar="all", help="all: every lesson can be started at once (self-study)."),
     ] = None,
 ) -> Action:
     """Make a workspace: the folder with your code, your lessons and your progress.
@@ -103,7 +106,7 @@ def check(
     show_all: Annotated[bool, typer.Option("--all", help="Show every failing test whole, not only the first.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
 ) -> Action:
-    """Check your code. Shows one failing test, what is wrong and why. Exit code 0: passed, 1: not yet.
+    """Check your code: one failing test, what is wrong, and why. Exit code 0: passed, 1: not yet.
 
     \b
     Example:
@@ -121,15 +124,17 @@ def hint(
     task: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TASK]",
+            metavar="TASK",
             help="The task. Without it, the first one that is not done.",
             show_default=False,
             autocompletion=complete_tasks,
         ),
     ] = None,
-    level: Annotated[int | None, typer.Option("--level", min=1, max=3, help="Show the hints up to this level.", show_default=False)] = None,
+    level: Annotated[
+        int | None, typer.Option("--level", min=1, max=3, help="Show the hints up to this level.", show_default=False)
+    ] = None,
 ) -> Action:
-    """A hint for a task. Each call shows one more of three: a nudge, a direction, nearly the answer.
+    """Show the next hint for a task. Each call shows one more of three: a nudge, a direction, nearly the answer.
 
     \b
     Example:
@@ -194,7 +199,8 @@ def read(ctx: typer.Context, lesson: Lesson = None) -> Action:
 def reset(
     ctx: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="TASK|FILE", help="A task, or a file of your package.", autocompletion=complete_tasks)
+        str,
+        typer.Argument(metavar="TASK|FILE", help="A task, or a file of your package.", autocompletion=complete_tasks),
     ],
     yes: Yes = False,
 ) -> Action:
@@ -213,7 +219,9 @@ def reset(
 def solution(
     ctx: typer.Context,
     lesson: RequiredLesson,
-    apply: Annotated[bool, typer.Option("--apply", help="Put the reference in place of your code; keeps a backup.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put the reference in place of your code; keeps a backup.")
+    ] = False,
     yes: Yes = False,
 ) -> Action:
     """The reference beside your code, for a lesson that you have passed.

@@ -1,6 +1,7 @@
-"""The commands that only look, dispatched without Typer: importing Typer and running a command in it costs three times what they do.
+"""The commands that only look, dispatched without Typer: running a command in it costs three times what they do.
 
-Typer still declares these commands (for help and completion) and leads to the same functions; anything but their plain form goes there.
+Typer still declares these commands, for help and completion, and leads to the same functions; any
+other form than the plain one goes there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def globals_first(arguments: list[str]) -> tuple[list[str], list[str]]:
         argument = waiting.pop(0)
         if argument == "--":
             return first, [*rest, argument, *waiting]
-        if argument in FLAGS or argument.partition("=")[0] in VALUES and "=" in argument:
+        if argument in FLAGS or (argument.partition("=")[0] in VALUES and "=" in argument):
             first.append(argument)
         elif argument in VALUES and waiting:
             first += [argument, waiting.pop(0)]

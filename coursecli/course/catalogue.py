@@ -1,4 +1,4 @@
-"""A course and its lessons, found on disk and addressed by the names that people type. Reading a lesson's manifest waits until it is needed."""
+"""A course and its lessons, addressed by the names that people type. A lesson's manifest is read when it is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Lesson:
     """A lesson folder. `manifest` is read on first use."""
 
     folder: Path
-    stage: Stage
+    stage: Stage = field(compare=False, repr=False)
     number: int
 
     @property
@@ -106,7 +106,7 @@ class Course:
         return Path(os.path.normpath(self.root / self.manifest.package.solutions))
 
     def lesson(self, reference: str) -> Lesson:
-        """`lesson03`, `lesson3`, `03`, `3` and the full id are the same lesson. Raises UsageError, with the nearest names."""
+        """`lesson03`, `lesson3`, `03`, `3` and the full id are the same. Raises UsageError, with the nearest names."""
         found = self._find_lesson(reference)
         if found is None:
             raise _unknown("lesson", reference, self._lesson_names(), "the course has")

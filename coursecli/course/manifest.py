@@ -1,4 +1,4 @@
-"""The structures of course.yaml, lesson.yaml and mistakes.yaml, and reading them. Everything else reads the course through these."""
+"""The structures of course.yaml, lesson.yaml and mistakes.yaml, and reading them. All else goes through these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """An unknown key in a manifest is a typing error, so it is refused."""
 
 
-class Package(_Strict, kw_only=True):
+class Package(_Strict, frozen=True, kw_only=True):
     """The package that learners write."""
 
     name: str
@@ -27,7 +27,7 @@ class Package(_Strict, kw_only=True):
     """Relative to course.yaml: the same paths, task files only."""
 
 
-class Worker(_Strict, kw_only=True):
+class Worker(_Strict, frozen=True, kw_only=True):
     """What the process that runs tests needs before any learner's code is imported."""
 
     preload: list[str] = []
@@ -35,7 +35,7 @@ class Worker(_Strict, kw_only=True):
     environment: dict[str, str] = {}
 
 
-class Stage(_Strict, kw_only=True):
+class Stage(_Strict, frozen=True, kw_only=True):
     id: str
     """The folder under the course."""
     title: str
@@ -43,7 +43,7 @@ class Stage(_Strict, kw_only=True):
     """Lesson folders, in order. Every lesson id starts with `lessonNN_`."""
 
 
-class CourseManifest(_Strict, kw_only=True):
+class CourseManifest(_Strict, frozen=True, kw_only=True):
     """course.yaml"""
 
     id: str
@@ -54,7 +54,7 @@ class CourseManifest(_Strict, kw_only=True):
     python: str = "3.11"
 
 
-class Task(_Strict, kw_only=True):
+class Task(_Strict, frozen=True, kw_only=True):
     """One thing to write."""
 
     id: str
@@ -73,7 +73,7 @@ class Task(_Strict, kw_only=True):
     points: int = 10
 
 
-class Forbidden(_Strict, kw_only=True):
+class Forbidden(_Strict, frozen=True, kw_only=True):
     """A shortcut that would hand over what the lesson teaches."""
 
     name: str
@@ -84,14 +84,14 @@ class Forbidden(_Strict, kw_only=True):
     """Task files to which it applies; empty means all of the lesson's."""
 
 
-class Limits(_Strict, kw_only=True):
+class Limits(_Strict, frozen=True, kw_only=True):
     test_seconds: float = 10.0
     run_seconds: float = 120.0
     memory_mb: int = 3072
     """Margin above the interpreter's size after the preload; at least 2048."""
 
 
-class Unlocks(_Strict, kw_only=True):
+class Unlocks(_Strict, frozen=True, kw_only=True):
     """What the learner can do after this lesson, beside the next one."""
 
     features: list[str] = []
@@ -102,7 +102,7 @@ class Unlocks(_Strict, kw_only=True):
     """One sentence: what the learner's model can do now."""
 
 
-class LessonManifest(_Strict, kw_only=True):
+class LessonManifest(_Strict, frozen=True, kw_only=True):
     """lesson.yaml"""
 
     id: str
@@ -123,19 +123,19 @@ class LessonManifest(_Strict, kw_only=True):
     """For instructors: where learners stall, what to ask them."""
 
 
-class Edit(_Strict, kw_only=True):
+class Edit(_Strict, frozen=True, kw_only=True):
     """Replacement code for one symbol of the reference.
 
-    For a function or method, `code` is the new body (signature, decorators and docstring stay); a body that starts with `def ` or
-    `@` replaces the whole definition. For a class, `code` is the new definition. A symbol that does not exist yet is added: a
-    method at the end of its class, anything else at the end of the file.
+    For a function or method, `code` is the new body (signature, decorators and docstring stay); a body that starts
+    with `def ` or `@` replaces the whole definition. For a class, `code` is the new definition. A symbol that does not
+    exist yet is added: a method at the end of its class, anything else at the end of the file.
     """
 
     symbol: str
     code: str
 
 
-class Variant(_Strict, kw_only=True):
+class Variant(_Strict, frozen=True, kw_only=True):
     """The reference with one or more edits, all in the file of one task."""
 
     id: str
@@ -151,22 +151,22 @@ class Variant(_Strict, kw_only=True):
         return [Edit(symbol=self.symbol, code=self.code), *self.also]
 
 
-class Mistake(Variant, kw_only=True):
+class Mistake(Variant, frozen=True, kw_only=True):
     """A misconception, executable: the suites must fail, and name it."""
 
     explanation: str
     """Two sentences for the learner: name the misunderstanding, do not give the answer."""
 
 
-class Alternative(Variant, kw_only=True):
+class Alternative(Variant, frozen=True, kw_only=True):
     """Right code, written differently: the suites must accept it."""
 
 
-class MistakeCatalogue(_Strict, kw_only=True):
+class MistakeCatalogue(_Strict, frozen=True, kw_only=True):
     """mistakes.yaml"""
 
-    mistakes: list[Mistake]
-    accept: list[Alternative]
+    mistakes: list[Mistake] = []
+    accept: list[Alternative] = []
 
 
 def read_manifest(path: Path, kind: type[T]) -> T:

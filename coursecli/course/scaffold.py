@@ -1,16 +1,183 @@
-"""Build whole packages out of a course: the reference, stubs, one variant planted."""
+"""Fill a learner's workspace: make it, start a lesson in it, put back a task or a file, apply the reference.
+
+A file that the learner has changed is never overwritten without a backup and a `FileChange` that says so.
+"""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 
+from coursecli.course.build import build_solved, build_stubbed, build_variant
 from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.initial import init_workspace
+from coursecli.course.manifest import Task
+from coursecli.course.merge import merge
+from coursecli.course.restore import restore
+from coursecli.course.stubs import compose, owners
+from coursecli.course.workspace import Workspace
+from coursecli.course.writer import FileChange, Writer, writing
+from coursecli.errors import UsageError, WorkspaceError
+from coursecli.files import SourceProblem, read_source
+
+__all__ = [
+    "FileChange",
+    "apply_solution",
+    "build_solved",
+    "build_stubbed",
+    "build_variant",
+    "init_workspace",
+    "reset_file",
+    "reset_task",
+    "start_lesson",
+]
 
 
-def build_solved(course: Course, target: Path, *, upto: Lesson | None = None) -> Path:
-    """Lay the given files and the reference over each other in `target / <package>`, and return that folder."""
-    package = target / course.package_name
-    for source in (course.package_dir, course.solutions_dir):
-        shutil.copytree(source, package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    return package
+def start_lesson(course: Course, workspace: Workspace, lesson: Lesson) -> list[FileChange]:
+    """Put everything into the workspace that the lesson needs. What is there is kept; doing it again changes nothing.
+
+    Task files of this lesson and of earlier ones are written when missing; to those that exist, new definitions are
+    appended. The lesson's README and given files are copied.
+
+    Returns:
+        what was done, or could not be done: files that were already as they should be are left out.
+    """
+    lessons = course.earlier(lesson)
+    task_files = {file: part for part in lessons for file in part.files}  # the latest of the lessons that write in it
+    given_files = {file: None for part in lessons for file in part.manifest.given if file not in task_files}
+    with writing(workspace) as writer:
+        changes = [writer.offer(f"lessons/{lesson.id}.md", lesson.readme.read_bytes(), lesson.number)]
+        for file in given_files:
+            changes.append(writer.offer(_place(workspace, file), course_text(course, file, lesson), lesson.number))
+        for file, latest in task_files.items():
+            changes.append(_offer_tasks(course, writer, file, latest, lesson))
+    return [change for change in changes if change is not None]
+
+
+def reset_task(course: Course, workspace: Workspace, lesson: Lesson, task: Task) -> list[FileChange]:
+    """Put the stub of one task back into the learner's file; the rest of the file stays.
+
+    Raises:
+        WorkspaceError: the file does not parse, so the task cannot be found in it.
+    """
+    with writing(workspace) as writer:
+        upto = _as_of(course, writer, task.file, lesson)
+        stub = compose(course, task.file, upto=upto)
+        return [_put(writer, task.file, stub, task.symbols, upto, f"{task.title} is as it was given")]
+
+
+def reset_file(course: Course, workspace: Workspace, reference: str) -> list[FileChange]:
+    """Put a whole file back as the course gives it: `model/norm.py`, also with the package's name before it.
+
+    Raises:
+        UsageError: the course has no such file.
+    """
+    file = _file_of(course, reference)
+    tasks = owners(course, file)
+    with writing(workspace) as writer:
+        upto = _as_of(course, writer, file, tasks[0].lesson if tasks else course.lessons[0])
+        data = course_text(course, file, upto)
+        return [
+            writer.write(_place(workspace, file), data, upto.number, "replaced", "the whole file is as it was given")
+        ]
+
+
+def apply_solution(course: Course, workspace: Workspace, lesson: Lesson, task: Task | None = None) -> list[FileChange]:
+    """Put the reference of one task, or of the whole lesson, into the learner's files; the rest of each file stays.
+
+    Raises:
+        WorkspaceError: a file does not parse, so the tasks cannot be found in it.
+    """
+    changes = start_lesson(course, workspace, lesson)
+    chosen = [task] if task else lesson.tasks
+    with writing(workspace) as writer:
+        for file in dict.fromkeys(each.file for each in chosen):
+            upto = _as_of(course, writer, file, lesson)
+            solved = compose(course, file, upto=upto, blank=lambda owner, each: owner != lesson or each not in chosen)
+            names = [name for each in chosen if each.file == file for name in (*each.symbols, *each.helpers)]
+            changes.append(_put(writer, file, solved, names, upto, "the reference is in its place"))
+    return changes
+
+
+def course_text(course: Course, file: str, upto: Lesson) -> bytes:
+    """A file of the package as the course gives it in lesson `upto`: given as it is, or with every task a stub."""
+    if (course.solutions_dir / file).is_file():
+        return compose(course, file, upto=upto).encode()
+    return (course.package_dir / file).read_bytes()
+
+
+def _place(workspace: Workspace, file: str) -> str:
+    return f"{workspace.settings.package}/{file}"
+
+
+def _as_of(course: Course, writer: Writer, file: str, lesson: Lesson) -> Lesson:
+    """The lesson as of which the learner's file stands: at least `lesson`, later when a later one has written in it."""
+    note = writer.note(_place(writer.workspace, file))
+    return max(
+        [lesson, *(each for each in course.lessons if note and each.number <= note.lesson)], key=lambda x: x.number
+    )
+
+
+def _offer_tasks(course: Course, writer: Writer, file: str, latest: Lesson, lesson: Lesson) -> FileChange | None:
+    """Write a task file as of `lesson`, or append what it lacks; `latest` is the last that has tasks in it."""
+    path = _place(writer.workspace, file)
+    if writer.read(path) is None:
+        return writer.write(path, compose(course, file, upto=lesson).encode(), lesson.number, "created")
+    note = writer.note(path)
+    reached = note.lesson if note else lesson.number - 1
+    if reached >= latest.number:
+        return None
+    earlier = [each for each in course.lessons if each.number <= reached]
+    before = compose(course, file, upto=earlier[-1]) if earlier else ""
+    try:
+        merged = merge(_exact_text(writer, path), before, compose(course, file, upto=lesson))
+    except SourceProblem as problem:
+        return FileChange(path, "problem", problem.message)
+    if merged.problems and not merged.added:
+        again = f"mend it and type: intro2llm start {lesson.short}"
+        return FileChange(path, "problem", f"{'; '.join(merged.problems)}; {again}")
+    if not merged.added:
+        writer.seen(path, lesson.number)
+        return None
+    note_text = ", ".join(merged.added) + "".join(f"; {problem}" for problem in merged.problems)
+    return writer.write(path, merged.text.encode(), lesson.number, "added", note_text)
+
+
+def _put(writer: Writer, file: str, offered: str, names: Collection[str], upto: Lesson, note: str) -> FileChange:
+    """Put these definitions of the text `offered` into the learner's file; the whole text when there is no file."""
+    path = _place(writer.workspace, file)
+    if writer.read(path) is None:
+        return writer.write(path, offered.encode(), upto.number, "created")
+    whole = f"Put the whole file back with: intro2llm reset {file} (a backup of yours is kept)"
+    try:
+        put = restore(_exact_text(writer, path), offered, names)
+    except SourceProblem as problem:
+        raise WorkspaceError(f"{path}: {problem.message}.", whole) from problem
+    if put.problems:
+        raise WorkspaceError(f"{path}: {'; '.join(put.problems)}.", whole)
+    return writer.write(path, put.text.encode(), upto.number, "replaced", note)
+
+
+def _exact_text(writer: Writer, path: str) -> str:
+    """The learner's text with its line ends and byte order mark. Raises SourceProblem when Python could not read it."""
+    target = writer.workspace.root / path
+    read_source(target)
+    return target.read_bytes().decode("utf-8")
+
+
+def _file_of(course: Course, reference: str) -> str:
+    """The file of the package that `reference` names. Raises UsageError, with the nearest names."""
+    wanted = Path(reference).as_posix().removeprefix("./").removeprefix(f"{course.package_name}/")
+    known = sorted(
+        {
+            path.relative_to(folder).as_posix()
+            for folder in (course.package_dir, course.solutions_dir)
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    )
+    if wanted in known:
+        return wanted
+    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
+    raise UsageError(f"The course has no file {reference!r}.", f"Did you mean {' or '.join(near)}?" if near else "")

@@ -1,4 +1,4 @@
-"""Derive what learners get from the reference: the text of a task file as of a lesson, with tasks blanked or solved. Writes nothing."""
+"""Derive what learners get from the reference: a task file as of a lesson, tasks blanked or solved. Text only."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.imports import drop_imports, names_used
 from coursecli.course.manifest import Task
 from coursecli.course.symbols import (
     Function,
     Symbol,
+    body_indent,
     comments_above,
-    has_docstring,
-    header_end,
+    head,
     is_overload,
-    names_used,
     symbols,
     tail,
 )
 from coursecli.errors import ContentError
 from coursecli.files import read_source
-
-LINE_LENGTH = 120
-"""Past this, a rewritten import takes one line a name."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def compose(
 ) -> str:
     """The text of a task file as it stands in lesson `upto` (default: at the end of the course).
 
-    Symbols of later lessons are left out, with the imports that only they need. The tasks for which `blank` is true are stubs: bodies
-    raise NotImplementedError, helpers are gone, imports stay. The others are as in the reference.
+    Symbols of later lessons are left out, with the imports that only they need. The tasks for which `blank` is true are
+    stubs: bodies raise NotImplementedError, helpers are gone, imports stay. The others are as in the reference.
 
     Raises:
         ContentError: the reference is missing or does not parse, or a symbol is not in it.
@@ -97,7 +94,7 @@ def compose(
 
 
 def later_names(parts: list[Owner], last: int) -> set[str]:
-    """The names that belong to lessons after number `last`: those that they list, and classes in which only they list something."""
+    """The names of lessons after number `last`: those that they list, and classes in which only they list something."""
     first: dict[str, int] = {}
     for part in parts:
         for name in (*part.task.symbols, *part.task.helpers):
@@ -109,24 +106,27 @@ def later_names(parts: list[Owner], last: int) -> set[str]:
 
 
 def blank_bodies(source: str, labels: Mapping[str, str | None]) -> str:
-    """`source` with the bodies of these functions raising `NotImplementedError("<label> · <name>")`, after their docstrings.
+    """`source` with the bodies of these functions raising `NotImplementedError("<label> · <name>")`.
 
     Args:
-        labels: symbol → the lesson that the message names, or None for a body that stays. A class stands for every function in it
-            that has no entry of its own.
+        labels: symbol → the lesson that the message names, or None for a body that stays. A class stands for every
+            function in it that has no entry of its own.
     """
     lines = source.split("\n")
     for symbol in reversed(symbols(ast.parse(source))):
         label = labels.get(_nearest(symbol.name, labels))
         if label is None or not isinstance(symbol.node, Function) or is_overload(symbol.node):
             continue
-        raising = f'{_body_indent(lines, symbol.node)}raise NotImplementedError("{label} · {symbol.name}")'
-        lines[symbol.start - 1 : tail(lines, symbol)] = [*_head(source, lines, symbol.start, symbol.node), raising]
+        raising = f'{body_indent(lines, symbol.node)}raise NotImplementedError("{label} · {symbol.name}")'
+        lines[symbol.start - 1 : tail(lines, symbol)] = [*head(source, lines, symbol), raising]
     return "\n".join(lines)
 
 
 def without(source: str, names: Collection[str], *, imports: bool = False) -> str:
-    """`source` without these definitions and the comments directly above them; with `imports`, also without the imports that only they need."""
+    """`source` without these definitions and the comments directly above them.
+
+    With `imports`, also without the imports that only they need.
+    """
     removed_use: set[str] = set()
     while True:
         tree = ast.parse(source)
@@ -137,7 +137,7 @@ def without(source: str, names: Collection[str], *, imports: bool = False) -> st
         source = _cut(source, tree, doomed)
     if not imports or not removed_use:
         return source
-    return _drop_imports(source, removed_use - names_used(ast.parse(source)))
+    return drop_imports(source, removed_use - names_used(ast.parse(source)))
 
 
 def _nearest(name: str, labels: Collection[str]) -> str:
@@ -145,31 +145,6 @@ def _nearest(name: str, labels: Collection[str]) -> str:
     while name and name not in labels:
         name = name.rpartition(".")[0]
     return name
-
-
-def _head(source: str, lines: list[str], start: int, node: Function) -> list[str]:
-    """Decorators, signature and docstring of a function."""
-    line, column = header_end(source, node)
-    head = lines[start - 1 : line]
-    first = node.body[0]
-    if first.lineno == line:  # a body on the line of the signature
-        head[-1] = head[-1][:column]
-    if has_docstring(node):
-        if first.lineno == line:
-            head += (_body_indent(lines, node) + (ast.get_source_segment(source, first) or "")).split("\n")
-        else:
-            head += lines[first.lineno - 1 : first.end_lineno]
-    return head
-
-
-def _body_indent(lines: list[str], node: Function) -> str:
-    text = lines[node.body[0].lineno - 1]
-    indent = text[: len(text) - len(text.lstrip())]
-    return indent + "    " if node.body[0].lineno == node.lineno or not _starts_line(text, node.body[0]) else indent
-
-
-def _starts_line(text: str, node: ast.stmt) -> bool:
-    return not text.encode()[: node.col_offset].strip()
 
 
 def _cut(source: str, tree: ast.Module, symbol: Symbol) -> str:
@@ -211,35 +186,3 @@ def _block_of(tree: ast.Module, wanted: ast.stmt) -> list[ast.stmt]:
             if isinstance(block, list) and any(statement is wanted for statement in block):
                 return block
     raise ValueError("the statement is not in the tree")
-
-
-def _drop_imports(source: str, unused: set[str]) -> str:
-    """`source` without the top-level imports of these names."""
-    tree = ast.parse(source)
-    lines = source.split("\n")
-    for node in reversed(tree.body):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            continue
-        left = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in unused]
-        if len(left) == len(node.names):
-            continue
-        first, last = node.lineno - 1, node.end_lineno or node.lineno
-        if left:
-            lines[first:last] = _import_lines(node, left)
-            continue
-        above, below = first, last
-        while above and not lines[above - 1].strip():
-            above -= 1
-        while below < len(lines) and not lines[below].strip():
-            below += 1
-        lines[above:below] = [""] * (max(first - above, below - last) if above else 0)
-    return "\n".join(lines)
-
-
-def _import_lines(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> list[str]:
-    parts = [ast.unparse(alias) for alias in names]
-    start = "import " if isinstance(node, ast.Import) else f"from {'.' * node.level}{node.module or ''} import "
-    line = start + ", ".join(parts)
-    if len(line) <= LINE_LENGTH:
-        return [line]
-    return [f"{start}(", *(f"    {part}," for part in parts), ")"]

@@ -74,10 +74,8 @@ def parse_suite(path: Path) -> ast.Module:
 
 def _mark(node: ast.expr, name: str) -> str | None:
     """The first argument of `pytest.mark.<name>(…)` ("" when it has none), or None when `node` is not that mark."""
-    arguments: list[ast.expr] = []
-    if isinstance(node, ast.Call):
-        node, arguments = node.func, node.args
-    if not (isinstance(node, ast.Attribute) and node.attr == name and ast.unparse(node.value) == "pytest.mark"):
+    function, arguments = (node.func, node.args) if isinstance(node, ast.Call) else (node, [])
+    if ast.unparse(function) != f"pytest.mark.{name}":
         return None
     if arguments and isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, str):
         return arguments[0].value

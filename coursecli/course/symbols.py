@@ -1,4 +1,4 @@
-"""Where definitions stand in a source text: `function`, `Class`, `Class.method`, `CONSTANT`. Positions only; nothing is changed or imported."""
+"""Where definitions stand in a text: `function`, `Class`, `Class.method`, `CONSTANT`. Nothing is imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 _NESTING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
-_LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.ENDMARKER}
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Symbol:
 def symbols(tree: ast.Module) -> list[Symbol]:
     """Every definition at the top level and in classes, in the order of the text.
 
-    Definitions under `if` and `try` count as well. A name can occur more than once: overloads, a property and its setter.
+    Definitions under `if` and `try` count as well. A name can occur twice: overloads, a property and its setter.
     """
     return list(_walk(tree.body, ""))
 
@@ -67,7 +66,7 @@ def has_docstring(node: Function | ast.ClassDef) -> bool:
 
 
 def tail(lines: list[str], symbol: Symbol) -> int:
-    """The last line that belongs to the definition: comments that are indented deeper than it, after its last statement, do."""
+    """The last line that belongs to the definition: deeper indented comments after its last statement do."""
     last = symbol.end
     for number in range(symbol.end + 1, len(lines) + 1):
         text = lines[number - 1].lstrip()
@@ -97,6 +96,30 @@ def header_end(source: str, node: Function | ast.ClassDef) -> tuple[int, int]:
     raise ValueError(f"line {node.lineno} has no colon")  # cannot be: the text has been parsed
 
 
+def head(source: str, lines: list[str], symbol: Symbol) -> list[str]:
+    """The decorators, signature and docstring of a function: everything but its body."""
+    node = symbol.node
+    assert isinstance(node, Function)
+    line, column = header_end(source, node)
+    kept = lines[symbol.start - 1 : line]
+    first = node.body[0]
+    if first.lineno == line:  # the body begins on the line of the signature
+        kept[-1] = kept[-1][:column]
+    if has_docstring(node) and first.lineno == line:
+        kept += (body_indent(lines, node) + (ast.get_source_segment(source, first) or "")).split("\n")
+    elif has_docstring(node):
+        kept += lines[first.lineno - 1 : first.end_lineno]
+    return kept
+
+
+def body_indent(lines: list[str], node: Function) -> str:
+    """The white space before each statement of a function's body."""
+    text = lines[node.body[0].lineno - 1]
+    indent = text[: len(text) - len(text.lstrip())]
+    own_line = len(indent.encode()) == node.body[0].col_offset
+    return indent if own_line else indent + "    "
+
+
 def string_lines(source: str) -> set[int]:
     """The lines that begin inside a string: their leading space is the string's own."""
     inside: set[int] = set()
@@ -113,7 +136,7 @@ def string_lines(source: str) -> set[int]:
 
 
 def reindent(code: str, indent: str) -> str:
-    """`code` without its common indentation, then with `indent` before each line; blank lines and the inside of strings are left alone."""
+    """`code` with `indent` for its common indentation; blank lines and the inside of strings are left alone."""
     lines = code.strip("\n").split("\n")
     margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     probe = "\n".join(["if True:", *(" " + line[margin:] if line.strip() else "" for line in lines), ""])
@@ -125,28 +148,6 @@ def reindent(code: str, indent: str) -> str:
         line if number in fixed else (indent + line[margin:] if line.strip() else "")
         for number, line in enumerate(lines, start=1)
     )
-
-
-def names_used(node: ast.AST) -> set[str]:
-    """Every name that `node` refers to, also inside text (annotations in quotes, `__all__`); docstrings are left out."""
-    docstrings = {
-        id(inner.body[0].value)
-        for inner in ast.walk(node)
-        if isinstance(inner, Function | ast.ClassDef | ast.Module)
-        and inner.body
-        and isinstance(inner.body[0], ast.Expr)
-    }
-    used: set[str] = set()
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name):
-            used.add(inner.id)
-        elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and id(inner) not in docstrings:
-            used.update(part for part in _words(inner.value) if part.isidentifier())
-    return used
-
-
-def _words(text: str) -> list[str]:
-    return "".join(character if character.isalnum() or character == "_" else " " for character in text).split()
 
 
 def _walk(body: list[ast.stmt], owner: str) -> Iterator[Symbol]:

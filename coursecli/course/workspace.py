@@ -1,4 +1,4 @@
-"""The folder that a learner owns: where its parts are, and how it is found. What is written into it is up to `scaffold` and `progress`."""
+"""The folder that a learner owns: its parts, and how it is found. What goes into it: `scaffold`, `progress`."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Workspace:
         return self.state / "workspace.json"
 
     @property
-    def scaffold(self) -> Path:
-        """The file in which `scaffold` notes what it wrote."""
-        return self.state / "scaffold.json"
+    def notes(self) -> Path:
+        """What the course last wrote to which file."""
+        return self.state / "files.json"
 
     @property
     def database(self) -> Path:
@@ -150,7 +150,7 @@ def last_used() -> Path | None:
 
 
 def remember(workspace: Workspace) -> None:
-    """Note the workspace as the one used last. A home that cannot be written is no reason to fail: it is a convenience."""
+    """Note the workspace as the one used last. It is a convenience: a home that cannot be written is no error."""
     if last_used() == workspace.root:
         return
     with contextlib.suppress(OSError, CourseError):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from coursecli.expect import numeric
 from coursecli.expect.lookalikes import Lookalikes, closest, first_match
 from coursecli.expect.numeric import Numeric, Unreadable
 from coursecli.expect.outcome import failed, passed
-from coursecli.expect.patterns import describe
 from coursecli.expect.payload import Failure
 from coursecli.expect.shapes import axis_names, explain, lay_out
-from coursecli.expect.window import position, window
-from coursecli.expect.words import brief, number, type_name
+from coursecli.expect.values import value_failure
+from coursecli.expect.words import article, brief, type_name
 
-FAMILIES = {"tensor": "a torch.Tensor", "array": "a numpy array", "list": "a list", "number": "a number", "": "no number"}
+FAMILIES = {
+    "tensor": "a torch.Tensor",
+    "array": "a numpy array",
+    "list": "a list",
+    "number": "a number",
+    "": "no number",
+}
 
 
 def expect_close(
@@ -50,15 +54,18 @@ def expect_close(
             )
         )
     if got.shape != wanted.shape:
-        name = mistake or closest(lookalikes, got.data, wanted.data, rtol, atol)
+        name = mistake or closest(lookalikes, got, wanted, rtol, atol)
         failed(_shape_failure(what, got.shape, wanted.shape, dims, name))
     if check_dtype and wanted.family in ("tensor", "array") and got.dtype != wanted.dtype:
-        failed(_dtype_failure(what, got.dtype, wanted.dtype, mistake))
+        name = mistake or closest(lookalikes, got, wanted, rtol, atol)
+        failed(_dtype_failure(what, got.dtype, wanted.dtype, name))
     agreeing = numeric.agree(got.data, wanted.data, rtol, atol)
     if agreeing.all():
-        return passed()
-    name = mistake or closest(lookalikes, got.data, wanted.data, rtol, atol)
-    failed(_value_failure(what, got, wanted, agreeing, rtol, atol, axis_names(dims, len(wanted.shape)), name))
+        passed()
+        return
+    name = mistake or closest(lookalikes, got, wanted, rtol, atol)
+    names = axis_names(dims, len(wanted.shape))
+    failed(value_failure(got, wanted, agreeing, what=what, rtol=rtol, atol=atol, names=names, mistake=name))
 
 
 def expect_shape(
@@ -86,7 +93,8 @@ def expect_shape(
             )
         )
     if got == wanted:
-        return passed()
+        passed()
+        return
     name = mistake or first_match(lookalikes, lambda candidate: tuple(candidate) == got and tuple(candidate) != wanted)
     failed(_shape_failure(what, got, wanted, dims, name))
 
@@ -108,7 +116,8 @@ def expect_dtype(actual: object, dtype: object, *, what: str, mistake: str | Non
             )
         )
     if got == wanted:
-        return passed()
+        passed()
+        return
     failed(_dtype_failure(what, got, wanted, mistake))
 
 
@@ -121,7 +130,7 @@ def dtype_name(dtype: object) -> str:
         return dtype.__name__
     import numpy
 
-    return f"numpy.{numpy.dtype(dtype)}"  # type: ignore[call-overload]
+    return f"numpy.{numpy.dtype(dtype)}"
 
 
 def _expect_family(actual: object, wanted: Numeric, expected: object, *, what: str, mistake: str | None) -> None:
@@ -132,17 +141,13 @@ def _expect_family(actual: object, wanted: Numeric, expected: object, *, what: s
         Failure(
             kind="type",
             what=what,
-            summary=f"This should be {FAMILIES[wanted.family]}, but it is {_article(type_name(actual))}.",
+            summary=f"This should be {FAMILIES[wanted.family]}, but it is {article(type_name(actual))}.",
             expected=_headline(wanted),
             actual=brief(actual),
             diagnosis=_family_hint(actual, family, wanted.family),
             mistake=mistake,
         )
     )
-
-
-def _article(name: str) -> str:
-    return name if name == "NoneType" else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
 def _family_hint(actual: object, family: str, wanted: str) -> list[str]:
@@ -189,40 +194,22 @@ def _dtype_failure(what: str, got: str, wanted: str, mistake: str | None) -> Fai
 
 def dtype_cause(got: str, wanted: str) -> list[str]:
     """The likely cause of a dtype mismatch, as sentences."""
+    got, wanted = got.split(".")[-1], wanted.split(".")[-1]
+    low = ("float16", "bfloat16")
+    if wanted in low and got == "float32":
+        return [f"Computing in float32 is fine, but the result has to go back: `.to(x.dtype)` gives {wanted}."]
+    if got in low and wanted == "float32":
+        return [f"Precision was lost on the way: {got} has only {'11' if got == 'float16' else '8'} significant bits."]
+    if got == "float64" and wanted != "float64":
+        return ["float64 is what numpy and Python floats turn into: name the dtype where the tensor is made."]
+    if wanted == "float64":
+        return [f"The precision of the input is lost: somewhere it was converted to {got}."]
+    if wanted.startswith(("int", "uint")) and got.startswith(("float", "bfloat")):
+        return [
+            "Ids, positions and counts are whole numbers: `/` and `mean` turn them into floats, and so does a new tensor."
+        ]
+    if wanted == "bool":
+        return ["A comparison gives bool; arithmetic on it, or torch.ones and torch.zeros without a dtype, does not."]
+    if got.startswith("int") and wanted.startswith(("float", "bfloat")):
+        return ["Whole numbers came in without a conversion to the dtype of the computation."]
     return []
-
-
-def _value_failure(
-    what: str,
-    got: Numeric,
-    wanted: Numeric,
-    agreeing: Any,
-    rtol: float,
-    atol: float,
-    names: list[str],
-    mistake: str | None,
-) -> Failure:
-    import numpy
-
-    with numeric.quiet():
-        gap = numpy.abs(got.data.astype(complex) - wanted.data.astype(complex))
-        gap = numpy.where(agreeing, -1.0, numpy.where(numpy.isnan(gap), numpy.inf, gap))
-    worst = tuple(int(index) for index in numpy.unravel_index(int(gap.argmax()), gap.shape))
-    left, right = got.data[worst].item(), wanted.data[worst].item()
-    different = int(agreeing.size - agreeing.sum())
-    facts = {"largest error": f"{number(float(gap[worst]))} at {position(worst)}" if worst else number(float(gap[worst]))}
-    if agreeing.ndim:
-        facts["differing"] = f"{different} of {agreeing.size}"
-    facts["allowed"] = f"{number(atol)} + {number(rtol)} · |expected|"
-    place = f" at {position(worst)}" if worst else ""
-    return Failure(
-        kind="values",
-        what=what,
-        summary=f"Expected {number(right)}{place}, but it is {number(left)}.",
-        expected=number(right),
-        actual=number(left),
-        facts=facts,
-        diagnosis=describe(got.data, wanted.data, agreeing, rtol, atol, names),
-        grid=window(got.data, wanted.data, agreeing, worst, names),
-        mistake=mistake,
-    )

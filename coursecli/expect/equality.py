@@ -6,7 +6,10 @@ import math
 from typing import Any
 
 from coursecli.expect import numeric
-from coursecli.expect.words import brief, type_name
+from coursecli.expect.numeric import Numeric
+from coursecli.expect.words import brief, plural, type_name
+
+PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
 def same(actual: Any, expected: Any) -> bool:
@@ -16,31 +19,30 @@ def same(actual: Any, expected: Any) -> bool:
 
 def difference(actual: Any, expected: Any, path: str = "", depth: int = 0) -> str | None:
     """Where and how the two first differ, as a sentence; None when they are equal."""
-    place = f"At {path}: " if path else ""
-    if depth > 100:
-        return f"{place}nested more than 100 deep"
+    place = f"At {path}, " if path else ""
+    if depth > 50:
+        return _sentence(place, "the values are nested too deeply to be compared.")
     kind = type(expected)
-    if numeric.is_tensor(expected) or numeric.is_array(expected):
-        return None if _equal_arrays(actual, expected) else f"{place}the values differ."
+    if numeric.is_tensor(expected) or numeric.is_array(expected) or kind is Numeric:
+        return None if _equal_arrays(actual, expected) else _sentence(place, "the values differ.")
     if type(actual) is not kind and not _stands_for(actual, kind):
-        return f"{place}expected {brief(expected)} ({type_name(expected)}), but it is {brief(actual)} ({type_name(actual)})."
+        names = f"{brief(expected, 60)} ({type_name(expected)})", f"{brief(actual, 60)} ({type_name(actual)})"
+        return _sentence(place, f"expected {names[0]}, but it is {names[1]}.")
     if kind in (list, tuple):
-        for index, (left, right) in enumerate(zip(actual, expected)):
-            found = difference(left, right, f"{path}[{index}]", depth + 1)
-            if found:
-                return found
-        if len(actual) != len(expected):
-            return f"{place}expected {len(expected)} items, but there are {len(actual)}."
-        return None
+        return _item_difference(actual, expected, path, place, depth)
     if kind is dict:
         return _dict_difference(actual, expected, path, place, depth)
     if kind is float and math.isnan(actual) and math.isnan(expected):
         return None
     try:
-        equal = bool(actual == expected)
+        equal = bool(expected == actual)
     except Exception:
         equal = False
-    return None if equal else f"{place}expected {brief(expected)}, but it is {brief(actual)}."
+    return None if equal else _sentence(place, f"expected {brief(expected, 60)}, but it is {brief(actual, 60)}.")
+
+
+def _sentence(place: str, words: str) -> str:
+    return place + words if place else words[0].upper() + words[1:]
 
 
 def _stands_for(actual: object, kind: type) -> bool:
@@ -48,20 +50,39 @@ def _stands_for(actual: object, kind: type) -> bool:
     return kind is dict and isinstance(actual, dict) and type(actual).__module__ == "collections"
 
 
+def _item_difference(actual: Any, expected: Any, path: str, place: str, depth: int) -> str | None:
+    for index, (left, right) in enumerate(zip(actual, expected)):
+        if type(left) is type(right) and type(left) in PLAIN and left == right:
+            continue
+        found = difference(left, right, f"{path}[{index}]", depth + 1)
+        if found:
+            return found
+    if len(actual) != len(expected):
+        return _sentence(
+            place, f"{plural(len(expected), 'item is', 'items are')} expected, but there are {len(actual)}."
+        )
+    return None
+
+
 def _dict_difference(actual: dict[Any, Any], expected: dict[Any, Any], path: str, place: str, depth: int) -> str | None:
+    keys = {(type(key), key): key for key in dict.keys(actual)}
     for key, value in expected.items():
-        if key not in dict.keys(actual):
-            return f"{place}the key {brief(key)} is missing."
+        if (type(key), key) not in keys:
+            return _sentence(place, f"the key {brief(key, 60)} is missing.")
         found = difference(dict.__getitem__(actual, key), value, f"{path}[{brief(key, 40)}]", depth + 1)
         if found:
             return found
-    extra = [key for key in dict.keys(actual) if key not in expected]
-    return f"{place}there is an extra key {brief(extra[0])}." if extra else None
+    extra = [key for kind, key in keys if (kind, key) not in {(type(key), key) for key in expected}]
+    return _sentence(place, f"there is an extra key, {brief(extra[0], 60)}.") if extra else None
+
+
+def _read(value: Any) -> Numeric:
+    return value if type(value) is Numeric else numeric.read(value)
 
 
 def _equal_arrays(actual: Any, expected: Any) -> bool:
     try:
-        got, wanted = numeric.read(actual), numeric.read(expected)
+        got, wanted = _read(actual), _read(expected)
     except numeric.Unreadable:
         return False
     alike = (got.family, got.dtype, got.shape) == (wanted.family, wanted.dtype, wanted.shape)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from coursecli.expect import numeric
-from coursecli.expect.align import align
+from coursecli.expect.align import align, first_difference
 from coursecli.expect.close import expect_close
 from coursecli.expect.equality import difference, same
+from coursecli.expect.factors import name_factor, simplest
 from coursecli.expect.lookalikes import Lookalikes, first_match
 from coursecli.expect.outcome import failed, passed
 from coursecli.expect.payload import Failure
-from coursecli.expect.words import brief, type_name, visible
+from coursecli.expect.strings import named_characters, text_patterns
+from coursecli.expect.words import article, brief, plural, type_name, visible
+
+SCALARS = (int, str, float, bool, bytes)
 
 
 def expect_equal(
@@ -20,18 +24,26 @@ def expect_equal(
 ) -> None:
     """`actual` is equal to `expected`, with the same types throughout: 1 is not True, a tuple is not a list."""
     if numeric.is_tensor(expected) or numeric.is_array(expected):
-        return expect_close(actual, expected, what=what, rtol=0, atol=0, lookalikes=lookalikes, mistake=mistake)
+        expect_close(actual, expected, what=what, rtol=0, atol=0, lookalikes=lookalikes, mistake=mistake)
+        return
     found = difference(actual, expected)
     if found is None:
-        return passed()
+        passed()
+        return
+    mistake = mistake or _named(lookalikes, actual, expected)
+    if type(expected) is str and type(actual) is str:
+        failed(_text_failure(actual, expected, what, mistake))
+    if type(actual) is type(expected) and _flat(actual) and _flat(expected):
+        failed(_token_failure(list(actual), list(expected), what, mistake))  # type: ignore[call-overload]
     failed(
         Failure(
             kind="value",
             what=what,
             summary=found,
-            expected=brief(expected),
-            actual=brief(actual),
-            mistake=mistake or _named(lookalikes, actual, expected),
+            expected=brief(expected, 400),
+            actual=brief(actual, 400),
+            diagnosis=_number_patterns(actual, expected),
+            mistake=mistake,
         )
     )
 
@@ -41,33 +53,22 @@ def expect_tokens(
 ) -> None:
     """`actual` is a list (or tuple) of the same ids or pieces, in the same order."""
     wanted = list(expected)
-    if not isinstance(actual, list | tuple):
+    if type(actual) not in (list, tuple):
         failed(
             Failure(
                 kind="type",
                 what=what,
-                summary=f"This should be a list of tokens, but it is {type_name(actual)}.",
+                summary=f"This should be a list of tokens, but it is {article(type_name(actual))}.",
                 expected=brief(wanted),
                 actual=brief(actual),
                 mistake=mistake,
             )
         )
-    got = list(actual)
+    got = list(actual)  # type: ignore[call-overload]
     if same(got, wanted):
-        return passed()
-    first = next((i for i, (left, right) in enumerate(zip(got, wanted)) if not same(left, right)), min(len(got), len(wanted)))
-    failed(
-        Failure(
-            kind="tokens",
-            what=what,
-            summary=f"The tokens differ from position {first}.",
-            expected=brief(wanted),
-            actual=brief(got),
-            facts={"length": f"{len(got)}, expected {len(wanted)}"},
-            sequence=align([brief(token) for token in got], [brief(token) for token in wanted], str),
-            mistake=mistake or _named(lookalikes, got, wanted, list),
-        )
-    )
+        passed()
+        return
+    failed(_token_failure(got, wanted, what, mistake or _named(lookalikes, got, wanted, list)))
 
 
 def expect_text(
@@ -79,29 +80,109 @@ def expect_text(
             Failure(
                 kind="type",
                 what=what,
-                summary=f"This should be a string, but it is {type_name(actual)}.",
+                summary=f"This should be a string, but it is {article(type_name(actual))}.",
                 expected=brief(expected),
                 actual=brief(actual),
                 mistake=mistake,
             )
         )
     if actual == expected:
-        return passed()
-    first = next((i for i, (left, right) in enumerate(zip(actual, expected)) if left != right), min(len(actual), len(expected)))
-    failed(
-        Failure(
-            kind="text",
-            what=what,
-            summary=f"The text differs from character {first}.",
-            expected=brief(expected),
-            actual=brief(actual),
-            sequence=align(actual, expected, visible),
-            mistake=mistake or _named(lookalikes, actual, expected),
-        )
+        passed()
+        return
+    failed(_text_failure(actual, expected, what, mistake or _named(lookalikes, actual, expected)))
+
+
+def _flat(value: object) -> bool:
+    """A list or tuple of plain values, which reads well as a row of tokens."""
+    return type(value) in (list, tuple) and all(type(item) in SCALARS for item in value)  # type: ignore[attr-defined]
+
+
+def _token_failure(got: list[Any], wanted: list[Any], what: str, mistake: str | None) -> Failure:
+    shown, sought = [brief(token, 60) for token in got], [brief(token, 60) for token in wanted]
+    first = next((i for i, pair in enumerate(zip(got, wanted)) if not same(*pair)), min(len(got), len(wanted)))
+    if first == len(got):
+        summary = f"It ends after {plural(len(got), 'token')}: {plural(len(wanted) - first, 'token is', 'tokens are')} missing."
+    elif first == len(wanted):
+        summary = f"It goes on after the last expected token: {plural(len(got) - first, 'token', 'tokens')} too many."
+    else:
+        summary = f"The tokens differ from position {first} on: expected {sought[first]}, but it is {shown[first]}."
+        if len(got) == len(wanted) and all(map(same, got[first + 1 :], wanted[first + 1 :])):
+            summary = f"One token differs, at position {first}: expected {sought[first]}, but it is {shown[first]}."
+    return Failure(
+        kind="tokens",
+        what=what,
+        summary=summary,
+        expected=brief(wanted),
+        actual=brief(got),
+        facts={"length": f"{len(got)}, expected {len(wanted)}"} if len(got) != len(wanted) else {},
+        diagnosis=_token_patterns(got, wanted, first),
+        sequence=align(shown, sought, context=6),
+        mistake=mistake,
     )
 
 
-def _named(lookalikes: Lookalikes, actual: Any, expected: Any, convert: Any = lambda value: value) -> str | None:
+def _token_patterns(got: list[Any], wanted: list[Any], first: int) -> list[str]:
+    """What may have happened to a sequence, as sentences that are true."""
+    kinds = {type_name(token) for token in got} - {type_name(token) for token in wanted}
+    if kinds and wanted:
+        return [f"There are items of type {' and '.join(sorted(kinds))}; expected has none of them."]
+    if not got:
+        return ["It is empty."]
+    if same(got, wanted[::-1]):
+        return ["The order is reversed."]
+    numbers = all(type(token) is int for token in [*got, *wanted])
+    if numbers and len(got) == len(wanted) > 1 and len({a - b for a, b in zip(got, wanted)}) == 1:
+        step = got[0] - wanted[0]
+        return [f"Every id is {abs(step)} too {'large' if step > 0 else 'small'}."]
+    if len(got) > 1 and sorted(map(brief, got)) == sorted(map(brief, wanted)):
+        return ["These are the expected tokens, in another order."]
+    if len(got) == len(wanted) > 2 and 2 * sum(map(same, got[1:], wanted)) > len(got) and same(got[1:], wanted[:-1]):
+        return ["Everything is shifted by one position, later."]
+    if len(got) == len(wanted) > 2 and same(got[:-1], wanted[1:]):
+        return ["Everything is shifted by one position, earlier."]
+    if first < len(got) > len(wanted) and same(got[len(got) - len(wanted) :], wanted):
+        extra = len(got) - len(wanted)
+        return [f"{plural(extra, 'extra token stands', 'extra tokens stand')} at the start; the rest is right."]
+    return []
+
+
+def _text_failure(actual: str, expected: str, what: str, mistake: str | None) -> Failure:
+    first = first_difference(actual, expected)
+    if first == len(actual):
+        summary = f"The text ends after {plural(first, 'character')}; {len(expected)} are expected."
+    elif first == len(expected):
+        summary = f"The text goes on after the end: {plural(len(actual) - first, 'character', 'characters')} too many."
+    else:
+        summary = f"The text differs from character {first} on."
+    return Failure(
+        kind="text",
+        what=what,
+        summary=summary,
+        expected=brief(expected),
+        actual=brief(actual),
+        facts=named_characters(actual, expected, first),
+        diagnosis=text_patterns(actual, expected),
+        sequence=align([visible(c) for c in actual], [visible(c) for c in expected], context=24),
+        mistake=mistake,
+    )
+
+
+def _number_patterns(actual: object, expected: object) -> list[str]:
+    if type(actual) is int and type(expected) is int:
+        if abs(actual - expected) == 1:
+            return [f"It is one too {'large' if actual > expected else 'small'}."]
+        if abs(actual) < 2**53 and 0 < abs(expected) < 2**53 and simplest(actual / expected):
+            return [f"Actual is {name_factor(actual / expected)} times expected."]
+    if isinstance(expected, set | frozenset) and type(actual) is type(expected):
+        missing, extra = expected - actual, actual - expected
+        words = ((missing, "missing"), (extra, "extra"))
+        return [f"{word.capitalize()}: {brief(part)}." for part, word in words if part]
+    return []
+
+
+def _named(
+    lookalikes: Lookalikes, actual: Any, expected: Any, convert: Callable[[Any], Any] = lambda value: value
+) -> str | None:
     def matches(candidate: Any) -> bool:
         value = convert(candidate)
         return same(actual, value) and not same(value, expected)

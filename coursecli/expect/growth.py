@@ -1,17 +1,19 @@
-"""How work grows with size: counted steps or bytes, never time."""
+"""How work grows with size: counted steps or bytes over several sizes, never time."""
 
 from __future__ import annotations
 
 import math
-import sys
-import tracemalloc
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, Literal
 
 from coursecli.expect.outcome import failed, passed
 from coursecli.expect.payload import Failure
+from coursecli.expect.work import TooMuchWork, count_steps, peak_bytes
 from coursecli.expect.words import number
+
+SLACK = 50
+"""How far over the permitted growth, from the first size on, before counting stops early."""
+FLOOR = 2_000_000
 
 
 def expect_growth(
@@ -24,51 +26,66 @@ def expect_growth(
     prepare: Callable[[int], Any] | None = None,
     mistake: str | None = None,
 ) -> None:
-    """The work of `function(size)` grows at most like size^`at_most`. `prepare(size)` makes its argument, uncounted."""
-    count = _steps if measure == "steps" else _memory
-    amounts = [max(1, count(function, prepare(size) if prepare else size)) for size in sizes]
-    exponent = slope([math.log(size) for size in sizes], [math.log(amount) for amount in amounts])
-    if exponent <= at_most:
-        return passed()
-    word = "work" if measure == "steps" else "memory"
+    """The work of `function(size)` grows at most like size^`at_most`, by the least-squares slope of the logarithms.
+
+    `prepare(size)`, when given, makes the argument of `function` outside the count. "steps" are executed lines of Python
+    outside the standard library and installed packages: work inside a built-in such as `list.index` is one step, so a test
+    must make the loop that it looks for a loop in Python. "memory" is the peak of bytes held during the call, in Python
+    and in tensors; a call whose memory is measured is made twice.
+    """
+    amounts: list[int] = []
+    complete = True
+    for size in sizes:
+        argument = prepare(size) if prepare else size
+        if measure == "memory":
+            amounts.append(max(1, peak_bytes(function, argument)))
+            continue
+        limit = FLOOR
+        if amounts:
+            limit = max(FLOOR, int(SLACK * amounts[0] * (size / sizes[0]) ** max(at_most, 0)))
+        try:
+            amounts.append(max(1, count_steps(function, argument, limit)))
+        except TooMuchWork:
+            amounts.append(limit)
+            complete = False
+            break
+    exponent = slope(sizes[: len(amounts)], amounts) if len(amounts) > 1 else math.inf
+    if complete and exponent <= at_most:
+        passed()
+        return
+    word, unit = ("work", "steps") if measure == "steps" else ("memory", "bytes")
+    least = "" if complete else "at least "
+    counted = {f"n = {size}": f"{amount:,} {unit}" for size, amount in zip(sizes, amounts)}
+    if not complete:
+        counted[f"n = {sizes[len(amounts) - 1]}"] = f"more than {amounts[-1]:,} {unit}; stopped there"
+    found = f"{least}n^{exponent:.2f}" if len(amounts) > 1 else f"more than {amounts[-1]:,} {unit}"
+    grows = f"grows {least}like n^{exponent:.2f}" if len(amounts) > 1 else "is too much already at the smallest size"
     failed(
         Failure(
             kind="growth",
             what=what,
-            summary=f"The {word} grows like n^{exponent:.2f}; at most n^{number(at_most)} is expected.",
-            facts={f"n = {size}": f"{amount} {'steps' if measure == 'steps' else 'bytes'}" for size, amount in zip(sizes, amounts)},
+            summary=f"The {word} {grows}; at most n^{number(at_most).removesuffix('.0')} is expected.",
+            expected=f"n^{number(at_most).removesuffix('.0')} at most",
+            actual=found,
+            facts=counted,
+            diagnosis=_diagnosis(exponent, measure),
             mistake=mistake,
         )
     )
 
 
-def slope(xs: list[float], ys: list[float]) -> float:
-    """The least-squares slope."""
+def slope(sizes: Sequence[int], amounts: Sequence[int]) -> float:
+    """The least-squares slope of log amount over log size: the exponent of growth."""
+    xs, ys = [math.log(size) for size in sizes], [math.log(amount) for amount in amounts]
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)
     return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
 
 
-def _steps(function: Callable[[Any], Any], argument: Any) -> int:
-    steps = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        function(argument)
-    finally:
-        sys.settrace(before)
-    return steps
-
-
-def _memory(function: Callable[[Any], Any], argument: Any) -> int:
-    tracemalloc.start()
-    try:
-        function(argument)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def _diagnosis(exponent: float, measure: str) -> list[str]:
+    if measure == "steps" and 1.7 < exponent < 2.3:
+        return ["An exponent near 2 is what a pass over everything inside a pass over everything gives."]
+    if measure == "memory" and 1.7 < exponent < 2.3:
+        return ["An exponent near 2 is what a value for every pair of positions gives."]
+    if measure == "memory" and 0.7 < exponent < 1.3:
+        return ["An exponent near 1 is what keeping a value for every item gives."]
+    return []

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from coursecli.expect.payload import Cell, Failure, Grid, SequencePart, ShapePart
-from coursecli.expect.words import visible
+from coursecli.expect.words import escape, plural, visible
 
 Role = str
 """what, summary, label, expected, actual, differs, mark, faint, plain, diagnosis, mistake"""
@@ -19,6 +19,8 @@ Line = list[tuple[str, Role]]
 
 NARROW = 70
 INDENT = "  "
+BANDS = 4
+"""How many bands of an aligned sequence are shown."""
 DIFFERS, MISSING, EXTRA = "≠", "−", "+"
 
 
@@ -80,7 +82,9 @@ def _mistake(failure: Failure, mistake: tuple[str, str] | None, width: int) -> l
     if mistake:
         return _wrapped(mistake[1], "mistake", width)
     if failure.mistake:
-        return _wrapped(f"This is what the mistake “{failure.mistake}” of the lesson's catalogue produces.", "mistake", width)
+        return _wrapped(
+            f"This is what the mistake “{failure.mistake}” of the lesson's catalogue produces.", "mistake", width
+        )
     return []
 
 
@@ -107,7 +111,10 @@ def _size(size: int | None) -> str:
 
 def _grid(grid: Grid, width: int) -> list[Line]:
     label = max([0, *(cells(visible(name)) for name in grid.row_labels)])
-    wide = max([cells(visible(text)) for row in grid.rows for cell in row for text in (cell.expected, cell.actual)] + [3]) + 2
+    wide = (
+        max([cells(visible(text)) for row in grid.rows for cell in row for text in (cell.expected, cell.actual)] + [3])
+        + 2
+    )
     lead = len(INDENT) + label
     count = len(grid.column_labels)
     beside = lead + 3 + 2 * count * wide <= width and width >= NARROW
@@ -156,25 +163,34 @@ def _sequence(parts: list[SequencePart], width: int, gap: str) -> list[Line]:
     """Both sequences, aligned item by item, in as many bands as the width asks for."""
     room = width - len(INDENT) - 10
     columns = [column for part in parts for column in _columns(part)]
-    lines: list[Line] = []
+    bands: list[list[Line]] = []
     band: list[Column] = []
     used = 0
-    for column in columns:
+    for index, column in enumerate(columns):
         wide = max(map(cells, column))
         if wide > room:
             column = (_clip(column[0], room), _clip(column[1], room), column[2])
             wide = room
         if band and used + len(gap) + wide > room:
-            lines += _band(band, gap, bool(lines))
+            bands.append(_band(band, gap))
             band, used = [], 0
+            if len(bands) == BANDS:
+                more = sum(bool(mark) for *_, mark in columns[index:])
+                note = f"{INDENT}… and {plural(more, 'more difference')} further on" if more else f"{INDENT}…"
+                return [*_stack(bands), [(note, "faint")], *_sequence_legend(parts)]
         used += wide + (len(gap) if band else 0)
         band.append(column)
-    return lines + _band(band, gap, bool(lines)) + _sequence_legend(parts)
+    return [*_stack([*bands, _band(band, gap)]), *_sequence_legend(parts)]
+
+
+def _stack(bands: list[list[Line]]) -> list[Line]:
+    """The bands below each other, with an empty line between."""
+    return [line for index, band in enumerate(bands) for line in ([[("", "plain")]] if index else []) + band]
 
 
 def _columns(part: SequencePart) -> Iterable[Column]:
-    if part.op == "elided":
-        note = f" … {part.elided} equal … "
+    if part.op in ("elided", "cut"):
+        note = f" … {part.elided} equal … " if part.op == "elided" else f" … {part.elided} more, not compared"
         yield note, note, ""
         return
     for one, other in zip_longest(part.expected, part.actual):
@@ -182,10 +198,17 @@ def _columns(part: SequencePart) -> Iterable[Column]:
             yield visible(one or ""), visible(other or ""), ""
         else:
             mark = MISSING if other is None else EXTRA if one is None else DIFFERS
-            yield visible(one or ""), visible(other or ""), mark
+            yield _seen(one or ""), _seen(other or ""), mark
 
 
-def _band(band: list[Column], gap: str, below: bool) -> list[Line]:
+def _seen(item: str) -> str:
+    """An item that differs must leave a mark: a space, or a combining character on its own."""
+    if item == " ":
+        return "␣"
+    return escape(item) if len(item) == 1 and unicodedata.combining(item) else visible(item)
+
+
+def _band(band: list[Column], gap: str) -> list[Line]:
     expected: Line = [(f"{INDENT}expected  ", "label")]
     actual: Line = [(f"{INDENT}actual    ", "label")]
     marks: Line = [(f"{INDENT}          ", "plain")]
@@ -194,8 +217,8 @@ def _band(band: list[Column], gap: str, below: bool) -> list[Line]:
         space = gap if index else ""
         expected.append((space + pad(one, wide), "expected" if mark else "plain"))
         actual.append((space + pad(other, wide), "differs" if mark else "plain"))
-        marks.append((space + pad(mark * min(wide, max(1, cells(other or one))), wide), "mark"))
-    return [*([[("", "plain")]] if below else []), expected, actual, marks]
+        marks.append((space + pad(mark, wide), "mark"))
+    return [expected, actual, marks]
 
 
 def _sequence_legend(parts: list[SequencePart]) -> list[Line]:

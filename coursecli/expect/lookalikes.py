@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from coursecli.expect import numeric
+from coursecli.expect.numeric import Numeric
 
 Lookalikes = Mapping[str, Any] | None
 
@@ -27,25 +28,31 @@ def first_match(lookalikes: Lookalikes, matches: Callable[[Any], bool]) -> str |
     return None
 
 
-def closest(lookalikes: Lookalikes, actual: Any, expected: Any, rtol: float, atol: float) -> str | None:
+def closest(lookalikes: Lookalikes, actual: Numeric, expected: Numeric, rtol: float, atol: float) -> str | None:
     """The mistake whose numeric value is within tolerance of `actual` and nearest to it.
 
-    A lookalike that agrees with `expected` as well tells nothing and cannot match; neither can one of another shape than `actual`.
+    A lookalike that agrees with `expected` as well tells nothing and cannot match; neither can one of another shape than
+    `actual`. Where the dtype is what differs, it is the lookalike's dtype that must be the actual one.
     """
+    by_dtype = actual.shape == expected.shape and actual.dtype != expected.dtype
     best: tuple[float, str] | None = None
     for mistake, candidate in (lookalikes or {}).items():
         try:
-            value = numeric.read(value_of(candidate)).data
-            if value.shape != actual.shape or not numeric.agree(actual, value, rtol, atol).all():
+            value = numeric.read(value_of(candidate))
+            if not _agree(value, actual, rtol, atol):
                 continue
-            if expected.shape == value.shape and numeric.agree(value, expected, rtol, atol).all():
+            if _agree(value, expected, rtol, atol) and not (by_dtype and value.dtype == actual.dtype):
                 continue
-            distance = _distance(actual, value)
+            distance = _distance(actual.data, value.data)
         except Exception:
             continue
         if best is None or distance < best[0]:
             best = (distance, mistake)
     return best[1] if best else None
+
+
+def _agree(one: Numeric, other: Numeric, rtol: float, atol: float) -> bool:
+    return one.shape == other.shape and bool(numeric.agree(one.data, other.data, rtol, atol).all())
 
 
 def _distance(actual: Any, value: Any) -> float:

@@ -36,18 +36,20 @@ class Numeric:
 class _Torch:
     """The parts of torch that the kit uses, taken once, before a learner's module can replace them."""
 
-    def __init__(self, module: Any) -> None:
-        self.Tensor: type = module.Tensor
-        self.strided = module.strided
-        self.float64, self.int64, self.complex128 = module.float64, module.int64, module.complex128
-        self.uint64 = getattr(module, "uint64", None)
-        self.bool = module.bool
-        self.plainly = module._C.DisableTorchFunctionSubclass
-        base = module.Tensor
-        self.detach, self.to, self.numpy = base.detach, base.to, base.numpy
-        self.resolve_conj, self.resolve_neg, self.to_dense = base.resolve_conj, base.resolve_neg, base.to_dense
-        self.dequantize, self.is_complex = base.dequantize, base.is_complex
-        self.is_floating_point = base.is_floating_point
+    def __init__(self, torch: Any) -> None:
+        tensor = torch.Tensor
+        self.Tensor: type = tensor
+        self.Parameter: type = torch.nn.Parameter
+        self.bool, self.int64, self.float64, self.complex128 = torch.bool, torch.int64, torch.float64, torch.complex128
+        self.uint64, self.strided = getattr(torch, "uint64", torch.int64), torch.strided
+        self.plainly = torch._C.DisableTorchFunctionSubclass
+        self.enable_grad, self.no_grad, self.grad = torch.enable_grad, torch.no_grad, torch.autograd.grad
+        self.from_numpy = torch.from_numpy
+        self.detach, self.clone, self.to, self.numpy = tensor.detach, tensor.clone, tensor.to, tensor.numpy
+        self.resolve_conj, self.resolve_neg = tensor.resolve_conj, tensor.resolve_neg
+        self.to_dense, self.dequantize = tensor.to_dense, tensor.dequantize
+        self.is_complex, self.is_floating_point = tensor.is_complex, tensor.is_floating_point
+        self.requires_grad_ = tensor.requires_grad_
 
 
 _torch: _Torch | None = None
@@ -58,7 +60,7 @@ def torch_parts() -> _Torch | None:
     global _torch
     if _torch is None:
         module = sys.modules.get("torch")
-        if module is not None and hasattr(module, "Tensor") and hasattr(module, "no_grad"):
+        if module is not None and hasattr(module, "autograd") and hasattr(module, "nn"):
             _torch = _Torch(module)
     return _torch
 
@@ -123,7 +125,7 @@ def _read_tensor(value: Any) -> Numeric:
             elif parts.is_floating_point(plain):
                 wide = parts.float64
             else:
-                wide = parts.uint64 if parts.uint64 is not None and plain.dtype == parts.uint64 else parts.int64
+                wide = parts.uint64 if plain.dtype == parts.uint64 else parts.int64
             plain = parts.resolve_neg(parts.resolve_conj(parts.to(plain, device="cpu", dtype=wide)))
             return Numeric(parts.numpy(plain).copy(), "tensor", dtype)
     except Exception as error:
@@ -133,9 +135,9 @@ def _read_tensor(value: Any) -> Numeric:
 def _read_array(value: Any) -> Numeric:
     import numpy
 
-    plain = numpy.array(value, subok=False)
     if isinstance(value, numpy.ma.MaskedArray):
         raise Unreadable("a masked array")
+    plain = numpy.array(value, subok=False)
     kinds = {"b": numpy.bool_, "i": numpy.int64, "u": numpy.uint64, "f": numpy.float64, "c": numpy.complex128}
     if plain.dtype.kind not in kinds:
         raise Unreadable(f"an array of {plain.dtype}, which is not numeric")
@@ -151,13 +153,13 @@ def _read_plain(value: object, kind: str) -> Numeric:
     if any(type(leaf) is int and not -(2**63) <= leaf < 2**63 for leaf in flat):
         raise Unreadable("an integer of more than 64 bits")
     if types == {bool}:
-        dtype, name = numpy.bool_, "bool"
+        dtype, name = "bool", "bool"
     elif types <= {int, bool} and types:
-        dtype, name = numpy.int64, "int"
+        dtype, name = "int64", "int"
     elif complex in types:
-        dtype, name = numpy.complex128, "complex"
+        dtype, name = "complex128", "complex"
     else:
-        dtype, name = numpy.float64, "float"
+        dtype, name = "float64", "float"
     return Numeric(numpy.array(flat, dtype=dtype).reshape(shape), kind, name)
 
 

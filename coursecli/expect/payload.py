@@ -40,7 +40,8 @@ class ShapePart(msgspec.Struct, frozen=True):
 class SequencePart(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run of an aligned sequence.
 
-    `op` is "equal", "replace", "delete" (missing from actual), "insert" (extra in actual), or "elided": a long run, left out.
+    `op` is "equal", "replace", "delete" (missing from actual), "insert" (extra in actual), "elided" (a long
+    equal run, left out), or "cut" (what follows was too long to be aligned).
     """
 
     op: str
@@ -49,7 +50,7 @@ class SequencePart(msgspec.Struct, frozen=True, omit_defaults=True):
     position: int
     """Where the run starts in the expected sequence."""
     elided: int = 0
-    """How many items an "elided" run stands for."""
+    """How many items an "elided" or "cut" run stands for."""
 
 
 class Failure(msgspec.Struct, kw_only=True, omit_defaults=True):

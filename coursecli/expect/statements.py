@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from coursecli.expect import numeric
 from coursecli.expect.equality import difference
+from coursecli.expect.numeric import Numeric
 from coursecli.expect.outcome import ExpectationFailed, failed, passed
 from coursecli.expect.payload import Failure
+from coursecli.expect.shapes import axis_names
+from coursecli.expect.values import value_failure
 from coursecli.expect.words import brief, cut, visible
 
 NOT_WRITTEN = re.compile(r"lesson\d\d · ")
@@ -28,10 +33,16 @@ def expect(
 ) -> None:
     """`condition` is true; `summary` says what is wrong when it is not."""
     if condition:
-        return passed()
+        passed()
+        return
     failed(
         Failure(
-            kind="statement", what=what, summary=summary, expected=_text(expected), actual=_text(actual), mistake=mistake
+            kind="statement",
+            what=what,
+            summary=summary,
+            expected=_text(expected),
+            actual=_text(actual),
+            mistake=mistake,
         )
     )
 
@@ -59,8 +70,11 @@ def expect_raises(
         elif match and not re.search(match, _raw(error)):
             summary = f"{wanted} is raised, but its message does not say what it should."
         else:
-            return passed()
-        failed(Failure(kind="raises", what=what, summary=summary, expected=asked, actual=happened, mistake=mistake), error)
+            passed()
+            return
+        failed(
+            Failure(kind="raises", what=what, summary=summary, expected=asked, actual=happened, mistake=mistake), error
+        )
     failed(
         Failure(
             kind="raises",
@@ -75,22 +89,58 @@ def expect_raises(
 
 @contextmanager
 def expect_unchanged(value: Any, *, what: str, mistake: str | None = None) -> Iterator[None]:
-    """The block does not modify `value` (a tensor, an array, a list, a dict, a module) in place."""
-    before = _snapshot(value)
+    """The block does not modify `value` in place: a tensor, an array, a module, or lists and dicts of them."""
+    before = snapshot(value)
     yield
-    found = difference(_snapshot(value), before)
+    after = snapshot(value)
+    if isinstance(before, Numeric):
+        _expect_same_values(after, before, what, mistake)
+    found = difference(after, before)
     if found is None:
-        return passed()
+        passed()
+        return
     failed(
         Failure(
             kind="unchanged",
             what=what,
             summary=f"It was modified in place. {found}",
             expected=brief(before),
-            actual=brief(value),
+            actual=brief(after),
             mistake=mistake,
         )
     )
+
+
+def _expect_same_values(after: Numeric, before: Numeric, what: str, mistake: str | None) -> None:
+    if after.shape != before.shape or after.dtype != before.dtype:
+        return
+    agreeing = numeric.agree(after.data, before.data, 0, 0)
+    if not agreeing.all():
+        names = axis_names(None, len(before.shape))
+        failure = value_failure(
+            after, before, agreeing, what=what, rtol=0, atol=0, names=names, mistake=mistake, kind="unchanged"
+        )
+        failed(msgspec.structs.replace(failure, summary=f"It was modified in place. {failure.summary}"))
+
+
+def snapshot(value: Any) -> Any:
+    """A copy that later changes of `value` do not reach; of a module, its state."""
+    if numeric.is_tensor(value) or numeric.is_array(value):
+        try:
+            return numeric.read(value)
+        except numeric.Unreadable:
+            return brief(value)
+    if isinstance(value, dict):
+        return {key: snapshot(item) for key, item in dict.items(value)}
+    if isinstance(value, list):
+        return [snapshot(item) for item in list.__iter__(value)]
+    if isinstance(value, tuple):
+        return tuple(snapshot(item) for item in tuple.__iter__(value))
+    if isinstance(value, set | frozenset):
+        return frozenset(value)
+    if callable(getattr(value, "state_dict", None)):
+        return {key: snapshot(item) for key, item in value.state_dict().items()}
+    return value
 
 
 @contextmanager
@@ -134,15 +184,3 @@ def _message(error: BaseException) -> str:
 
 def _text(value: object) -> str:
     return visible(value) if type(value) is str else brief(value)
-
-
-def _snapshot(value: Any) -> Any:
-    if numeric.is_tensor(value) or numeric.is_array(value):
-        return numeric.read(value).data
-    if isinstance(value, dict):
-        return {key: _snapshot(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_snapshot(item) for item in value) if type(value) in (list, tuple) else [*map(_snapshot, value)]
-    if callable(getattr(value, "state_dict", None)):
-        return {key: _snapshot(item) for key, item in value.state_dict().items()}
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coursecli.expect.payload import Cell, Grid
-from coursecli.expect.words import number
+from coursecli.expect.words import number, pair
 
 ROWS, COLUMNS = 5, 5
 
@@ -26,13 +26,12 @@ def window(actual: Any, expected: Any, agreeing: Any, centre: tuple[int, ...], n
 
     def cell(row: int, column: int) -> Cell:
         index = (*lead, row, column) if matrix else (column,)
-        return Cell(
-            expected=number(expected[index].item()),
-            actual=number(actual[index].item()),
-            differs=not bool(agreeing[index]),
-        )
+        wanted, got = expected[index].item(), actual[index].item()
+        differs = not bool(agreeing[index])
+        left, right = pair(wanted, got) if differs else (number(wanted), number(got))
+        return Cell(expected=left, actual=right, differs=differs)
 
-    parts = [f"{names[axis]} {lead[axis]}" for axis in range(len(lead))]
+    parts = [f"{names[axis]} = {lead[axis]}" for axis in range(len(lead))]
     if matrix:
         parts.append(_span(names[-2], rows, expected.shape[-2]))
     parts.append(_span(names[-1], columns, expected.shape[-1]))
@@ -53,5 +52,5 @@ def _around(centre: int, size: int, width: int) -> range:
 
 def _span(name: str, part: range, size: int) -> str:
     if len(part) == size:
-        return f"{name} 0–{size - 1}" if size > 1 else f"{name} 0"
-    return f"{name} {part[0]}–{part[-1]} of {size}"
+        return f"{name} = 0–{size - 1}" if size > 1 else f"{name} = 0"
+    return f"{name} = {part[0]}–{part[-1]} of {size}"

@@ -1,4 +1,4 @@
-"""Values as short, safe text: numbers, representations, invisible characters named. Nothing here trusts a learner's `__repr__`."""
+"""Values as short, safe text: numbers, representations, invisible characters named. No `__repr__` is trusted."""
 
 from __future__ import annotations
 
@@ -61,14 +61,24 @@ def number(value: complex) -> str:
         return str(bool(value))
     if isinstance(value, int):
         return _integer(int(value))
-    if isinstance(value, complex):
+    if type(value) is complex:
         sign = "-" if value.imag < 0 or (value.imag == 0 and math.copysign(1, value.imag) < 0) else "+"
         return f"{number(value.real)}{sign}{number(abs(value.imag))}j"
-    value = float(value)
-    if not math.isfinite(value):
-        return str(value)
-    text = f"{value:.4g}"
+    real = float(value.real)
+    if not math.isfinite(real):
+        return str(real)
+    text = f"{real:.4g}"
     return text if any(mark in text for mark in ".en") else f"{text}.0"
+
+
+def pair(one: complex, other: complex) -> tuple[str, str]:
+    """Two different numbers with as many digits as it takes to tell them apart, four at least."""
+    left, right = number(one), number(other)
+    for digits in (6, 9, 12, 17):
+        if left != right or type(one) is not float or type(other) is not float or not math.isfinite(one + other):
+            break
+        left, right = f"{one:.{digits}g}", f"{other:.{digits}g}"
+    return left, right
 
 
 def _integer(value: int) -> str:
@@ -139,3 +149,8 @@ def listed(words: Iterable[object], most: int = 8) -> str:
 def plural(count: int, singular: str, several: str = "") -> str:
     """`1 element`, `3 elements`."""
     return f"{count} {singular if count == 1 else several or singular + 's'}"
+
+
+def article(name: str) -> str:
+    """`a list`, `an int`."""
+    return name if name == "NoneType" else f"{'an' if name[0] in 'aeio' else 'a'} {name}"

@@ -1,4 +1,4 @@
-"""Starting foreign code, bounding it, and making sure that nothing of it is left. What it says is for others to judge."""
+"""Starts foreign code, bounds it, and leaves nothing of it running. What the code says is for others to judge."""
 
 from coursecli.isolate.launcher import Ended, Head, Job, Running, Sink, launch
 from coursecli.isolate.limits import Limits

@@ -1,7 +1,7 @@
-"""`launch(Job) -> Running`: the one way in which foreign code is started. It reads the pipes, never trusts them, and never waits without a bound.
+"""`launch(Job) -> Running`: the one way in which foreign code is started. It never waits without a bound.
 
-The process gets stdin (empty), stdout, stderr, and three private descriptors: EVENTS to write lines to, TRACE for stack dumps, MESSAGE to read
-what it was told. What the lines mean is the caller's business. POSIX only; the imports that need it are inside functions.
+The process gets stdin (empty), stdout, stderr, and three private descriptors: EVENTS to write lines to, TRACE for stack
+dumps, MESSAGE to read what it was told. What the lines mean is the caller's business. POSIX only.
 """
 
 from __future__ import annotations
@@ -109,20 +109,21 @@ class Ended:
 
 
 Starter = Callable[[int, list[int]], "subprocess.Popen[bytes] | None"]
-"""Starts a supervisor: gets its end of the control socket, and the descriptors of the foreign process, in order from 0."""
+"""Starts a supervisor: gets its end of the control socket, and the foreign process's descriptors, in order from 0."""
 
 
 def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = None) -> Running:
     """Start the job under a supervisor.
 
-    With `output`, stdout and stderr go there together, in the order in which they were written; without it, the head of each is in `Ended`.
+    With `output`, stdout and stderr go there together, in the order of writing; else the head of each is in `Ended`.
 
     Raises:
         EnvironmentProblem: this system cannot contain foreign processes (Windows), or the supervisor cannot be started.
     """
     if os.name != "posix":
         raise EnvironmentProblem(
-            "Running learners' code needs Linux or macOS.", "On Windows, use WSL: https://learn.microsoft.com/windows/wsl/install"
+            "Running learners' code needs Linux or macOS.",
+            "On Windows, use WSL: https://learn.microsoft.com/windows/wsl/install",
         )
     theirs: list[int] = []
     ours: dict[str, int] = {}
@@ -239,7 +240,7 @@ class Running:
                 self._control.send(b"k")
 
     def lines(self) -> Iterator[bytes]:
-        """Each complete line of the events pipe, until the process and everything it started is gone: then `ended` is set."""
+        """Each complete line of the events pipe, until nothing of the process is left: then `ended` is set."""
         while True:
             yield from self._complete_lines()
             if self.ended is not None:
@@ -372,5 +373,5 @@ class Running:
                 return "signal", None, os.WTERMSIG(status)
             return "exited", os.waitstatus_to_exitcode(status), None
         if said in ("deadline", "memory", "processes"):
-            return said, None, None  # type: ignore[return-value]
+            return said, None, None
         return self._reason or "lost", None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 MIB = 1 << 20
 
@@ -22,16 +23,16 @@ class Limits:
 
 
 def cap_address_space(margin_bytes: int) -> None:
-    """Let this process grow by `margin_bytes` over its present size: beyond that an allocation fails, with the learner's line.
+    """Let this process grow by `margin_bytes` over its present size: beyond that an allocation fails.
 
-    Only where the kernel enforces it (Linux); elsewhere the supervisor's watch on resident memory remains.
+    The exception then has the learner's line. Only where the kernel enforces it (Linux); elsewhere the supervisor's
+    watch on resident memory remains.
     """
     if sys.platform != "linux":
         return
     import resource
 
-    with open("/proc/self/statm", "rb") as statm:
-        size = int(statm.read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     soft = size + margin_bytes
     if hard != resource.RLIM_INFINITY:

@@ -1,9 +1,9 @@
 """The tiny process between the runner and foreign code: it starts it, watches it, and leaves nothing of it alive.
 
-It runs as a script with bare Python (standard library only, about 20 ms), or in a fork of a template. It knows nothing of tests.
-The runner holds the other end of `control`: when that closes, for whatever reason, everything below this process dies.
-Protocol on `control`: the runner sends the order (one line of JSON, for the script only) and later one byte to ask for the kill;
-the supervisor says which processes there are, at its start, and how it ended, at its end: one line of JSON each.
+It runs as a script with bare Python (standard library only), or in a fork of a template. It knows nothing of tests. The
+runner holds the other end of `control`: when that closes, for whatever reason, everything below this process dies.
+Protocol on `control`: the runner sends the order, one line of JSON, and later one byte to ask for the kill; the
+supervisor says which processes there are, at its start, and how it went, at its end: one line of JSON each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 POLL_SECONDS = 0.2
@@ -26,7 +26,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_bytes: int, processes: int) -> None:
-    """Start the foreign process with `spawn`, wait for its end or for a reason to end it, kill what is left, report on `control`."""
+    """Start the foreign process, wait for its end or a reason to end it, kill what is left, report on `control`."""
     started = time.monotonic()
     wake, wake_write = os.pipe()
     for fd in (wake, wake_write):
@@ -77,14 +77,14 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
 
 
 def descendants() -> list[int]:
-    """Every process below this one, however it was started. Only on Linux: elsewhere the process group is all that is known."""
+    """Every process below this one, however it was started. Elsewhere than on Linux only the group is known."""
     if sys.platform != "linux":
         return []
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc"):  # noqa: PTH208
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{entry}/stat", "rb") as stat:
+                with open(f"/proc/{entry}/stat", "rb") as stat:  # noqa: PTH123
                     # The name is in parentheses and may contain anything; state and parent follow the last one.
                     state, parent = stat.read().rpartition(b")")[2].split()[:2]
                 if state not in b"ZX":
@@ -100,7 +100,7 @@ def descendants() -> list[int]:
 def private_memory(pid: int) -> int:
     """Resident bytes of a process that are not a file's and not shared."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        with open(f"/proc/{pid}/statm", "rb") as statm:
+        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123
             fields = statm.read().split()
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
     return 0
@@ -120,9 +120,9 @@ def _reap(worker: int, status: int | None) -> int | None:
 
 
 def _kill_all(worker: int, *, alive: bool) -> int:
-    """Kill the worker's group, then every descendant, until the kernel says that no child is left. Returns how many were running.
+    """Kill the worker's group, then every descendant, until no child is left. Returns how many others ran.
 
-    On Linux orphans come to this process (it is their subreaper), so that "no child" means that none is left anywhere.
+    On Linux orphans come to this process (it is their subreaper): "no child" means that none is left anywhere.
     """
     left = {pid for pid in descendants() if pid != worker}
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -149,7 +149,7 @@ def _kill_all(worker: int, *, alive: bool) -> int:
     return len(left)
 
 
-def _say(control: int, words: dict[str, object]) -> None:
+def _say(control: int, words: Mapping[str, object]) -> None:
     with contextlib.suppress(OSError):
         os.write(control, json.dumps(words).encode() + b"\n")
 
@@ -215,7 +215,7 @@ def obey(order: dict[str, Any], control: int, fds: list[int], child: Callable[[]
 
 
 def main() -> None:
-    """As a script: the arguments are the control socket, and the descriptors that the foreign process gets as 0, 1, 2 …"""
+    """As a script: the arguments are the control socket, and what the foreign process gets as 0, 1, 2 …"""
     control, *fds = (int(argument) for argument in sys.argv[1:])
     os.set_inheritable(control, False)
     order = read_order(control)

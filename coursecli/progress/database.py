@@ -210,7 +210,14 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: was written by a newer intro2llm (schema {found}; this one knows {known}). It was not touched.",
             "Update with: pip install --upgrade intro2llm",
         )
-    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+    connection.execute("BEGIN")
+    try:
+        sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        # No writer gets at the file while this transaction reads. SQLite fills up with zeros a last page that was cut.
+        size, whole_page = path.stat().st_size, connection.execute("PRAGMA page_size").fetchone()[0]
+    finally:
+        connection.execute("ROLLBACK")
+    if not sound or size % whole_page:
         raise _Unusable("is damaged")
 
 
@@ -265,7 +272,7 @@ def _set_aside(path: Path) -> Path | None:
 
 
 def _put_in_place(path: Path, backup: Path | None) -> bool:
-    """Put a copy of the backup, or a new database, at `path`, whole or not at all. False when the backup is not sound."""
+    """Put a copy of the backup, or a new database, at `path`, whole or not at all. False: the backup is not sound."""
     import sqlite3
 
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")

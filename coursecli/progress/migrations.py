@@ -48,11 +48,12 @@ MIGRATIONS: tuple[Migration, ...] = (
                 verdict TEXT NOT NULL CHECK (verdict IN ('passed', 'failed', 'undecided')),
                 PRIMARY KEY (attempt, task)
             ) WITHOUT ROWID""",
+            # Each name once: attempts are many, and every command reads the file whole to see that it is sound.
+            "CREATE TABLE tests (id INTEGER PRIMARY KEY, name TEXT NOT NULL, task TEXT NOT NULL, UNIQUE (name, task))",
             """CREATE TABLE attempt_tests (
                 attempt INTEGER NOT NULL REFERENCES attempts (seq),
                 position INTEGER NOT NULL,
-                test TEXT NOT NULL,
-                task TEXT NOT NULL,
+                test INTEGER NOT NULL REFERENCES tests (id),
                 outcome TEXT NOT NULL,
                 seconds REAL NOT NULL,
                 mistake TEXT,
@@ -65,6 +66,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
             *_append_only("attempts"),
             *_append_only("attempt_tasks"),
+            *_append_only("tests"),
             *_append_only("attempt_tests"),
             *_append_only("hints"),
             *_append_only("marks"),

@@ -1,4 +1,4 @@
-"""What the attempts mean: which lessons are open, passed, stale or regressed, and what to do next. Recording is the store's."""
+"""What the attempts mean: which lessons are open, passed, stale or regressed; what to do next. `store` holds them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coursecli.progress.store import Attempt, Store, Verdict
 
 UNLOCK = "unlock"
-"""The setting that, when it is "all", opens every lesson; `init --unlock all` says the same in the workspace's settings."""
+"""The setting that opens every lesson when it is "all", as `init --unlock all` does in the workspace's settings."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ class CourseState:
 
 def course_state(course: Course, workspace: Workspace, store: Store) -> CourseState:
     """Everything that can be said of a workspace without running anything."""
-    attempts: dict[str, list[Attempt]] = {}
-    for attempt in store.attempts():
-        attempts.setdefault(attempt.lesson, []).append(attempt)
+    lesson_attempts, task_attempts = store.attempt_counts()
     started, skipped, hints = set(store.started()), set(store.skipped()), store.hints()
     everything_open = workspace.settings.unlock_all or store.setting(UNLOCK) == "all"
     gatherer = Gatherer(course, workspace.package)
@@ -85,19 +83,22 @@ def course_state(course: Course, workspace: Workspace, store: Store) -> CourseSt
     done: set[str] = set()
     states = []
     for lesson in course.lessons:
-        history = _History(course, lesson, attempts.get(lesson.id, []), gatherer)
+        count = lesson_attempts.get(lesson.id, 0)
+        history = _History(course, lesson, store.decisive_attempts(lesson.id) if count else [], gatherer)
         state = LessonState(
             lesson=lesson,
             locked_by=[]
             if everything_open
             else [each for each in course.lessons if each.id in lesson.manifest.needs and each.id not in done],
-            started=lesson.id in started or bool(history.attempts),
+            started=lesson.id in started or count > 0,
             skipped=lesson.id in skipped,
             ever_passed=history.ever_passed(),
             passes_now=history.passes_now(),
             stale=history.stale(),
-            attempts=len(history.attempts),
-            tasks=[history.task_state(task, hints.get(task.id, 0)) for task in lesson.tasks],
+            attempts=count,
+            tasks=[
+                history.task_state(task, task_attempts.get(task.id, 0), hints.get(task.id, 0)) for task in lesson.tasks
+            ],
         )
         states.append(state)
         if state.done:
@@ -113,7 +114,7 @@ def unlocked_features(state: CourseState) -> set[str]:
 
 @dataclass
 class _History:
-    """The attempts at one lesson, oldest first, seen from the files as they are now."""
+    """The decisive attempts at one lesson, oldest first, seen from the files as they are now."""
 
     course: Course
     lesson: Lesson
@@ -127,7 +128,7 @@ class _History:
             self._files = {task.id: task_files(self.course, self.lesson, task) for task in self.lesson.tasks}
 
     def ever_passed(self) -> bool:
-        """A check of the whole lesson passed; or, after some attempt, every task had passed on the files as they were then."""
+        """The whole lesson passed at once; or, at some attempt, every task had passed on the files of that time."""
         if any(attempt.whole_lesson and attempt.passed for attempt in self.attempts):
             return True
         passed: dict[str, Evidence] = {}
@@ -165,13 +166,13 @@ class _History:
         reasons = [reason for task in self.lesson.tasks if self._ever(task) for reason in self._task_reasons(task)]
         return list(dict.fromkeys(reasons))
 
-    def task_state(self, task: Task, hints: int) -> TaskState:
+    def task_state(self, task: Task, attempts: int, hints: int) -> TaskState:
         return TaskState(
             task=task,
             ever_passed=self._ever(task),
             passes_now=self._task_now(task),
             stale=self._task_reasons(task),
-            attempts=sum(task.id in attempt.tasks for attempt in self.attempts),
+            attempts=attempts,
             hints=hints,
         )
 

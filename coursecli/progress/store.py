@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from coursecli.progress.evidence import Evidence
 
 if TYPE_CHECKING:
     from coursecli.check.results import CheckResult
+
+_T = TypeVar("_T")
 
 Verdict = Literal["passed", "failed", "undecided"]
 """A task in one attempt. undecided: no test of it failed, but some did not get their turn."""
@@ -67,8 +69,8 @@ class Store:
     def open(cls, path: Path, *, create: bool = False, read_only: bool = False, busy_seconds: float = 5.0) -> Self:
         """Open the database at `path`; backups are kept in the folder `backups` beside it.
 
-        A damaged, foreign or missing file is set aside and the last backup takes its place, or a new database when there
-        is none; `notices` says so. `read_only` never writes, unless the file needs such a repair or a newer schema.
+        A damaged, foreign or missing file is set aside, and the last backup takes its place; without one, a new
+        database does. `notices` says so. `read_only` never writes, unless the file needs a repair or a newer schema.
 
         Args:
             create: a new database is expected, so making one is no notice.
@@ -109,11 +111,13 @@ class Store:
             )
             seq = int(cursor.lastrowid or 0)
             self._connection.executemany("INSERT INTO attempt_tasks VALUES (?, ?, ?)", [(seq, *task) for task in tasks])
+            names = [(_text(test.id), test.task) for test in result.tests]
+            self._connection.executemany("INSERT OR IGNORE INTO tests (name, task) VALUES (?, ?)", names)
             self._connection.executemany(
-                "INSERT INTO attempt_tests VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO attempt_tests SELECT ?, ?, id, ?, ?, ? FROM tests WHERE name = ? AND task = ?",
                 [
-                    (seq, i, _text(t.id), t.task, t.outcome, t.seconds, t.failure.mistake if t.failure else None)
-                    for i, t in enumerate(result.tests)
+                    (seq, i, test.outcome, test.seconds, test.failure.mistake if test.failure else None, *name)
+                    for i, (test, name) in enumerate(zip(result.tests, names))
                 ],
             )
         return seq
@@ -121,17 +125,40 @@ class Store:
     def attempts(self, lesson: str | None = None, limit: int | None = None) -> list[Attempt]:
         """The attempts at a lesson (its full id), or at all of them; oldest first. `limit` keeps the latest."""
         with self._reading():
-            rows = self._connection.execute(
-                "SELECT seq, at, course, lesson, whole_lesson, passed, seconds, problem, evidence, versions FROM attempts "
-                "WHERE ?1 IS NULL OR lesson = ?1 ORDER BY seq DESC LIMIT ?2",
-                (lesson, -1 if limit is None else limit),
-            ).fetchall()
-            first = rows[-1][0] if rows else 0
-            tasks: dict[int, dict[str, Verdict]] = {}
-            for seq, task, verdict in self._connection.execute(
-                "SELECT attempt, task, verdict FROM attempt_tasks WHERE attempt >= ?", (first,)
-            ):
-                tasks.setdefault(seq, {})[task] = verdict
+            return self._select(
+                "WHERE ?1 IS NULL OR lesson = ?1 ORDER BY seq DESC LIMIT ?2", (lesson, -1 if limit is None else limit)
+            )
+
+    def decisive_attempts(self, lesson: str) -> list[Attempt]:
+        """Those that decide the state of a lesson, oldest first: few, however many there have been.
+
+        The last one at the whole lesson, the last of these that passed, and for each task the last in which it passed and
+        the last in which it failed. While no attempt at the whole lesson has passed: all of them.
+        """
+        with self._reading():
+            whole = "SELECT max(seq) FROM attempts WHERE lesson = ? AND whole_lesson"
+            (passed,) = self._connection.execute(f"{whole} AND passed", (lesson,)).fetchone()
+            if passed is None:
+                return self._select("WHERE lesson = ? ORDER BY seq DESC", (lesson,))
+            return self._select(
+                f"""WHERE seq = ?2 OR seq = ({whole.replace("?", "?1")}) OR seq IN (
+                    SELECT max(attempt) FROM attempt_tasks JOIN attempts ON seq = attempt
+                    WHERE lesson = ?1 AND verdict != 'undecided' GROUP BY task, verdict
+                ) ORDER BY seq DESC""",
+                (lesson, passed),
+            )
+
+    def attempt_counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many attempts there have been at each lesson, and at each task."""
+        with self._reading():
+            lessons = self._connection.execute("SELECT lesson, count(*) FROM attempts GROUP BY lesson").fetchall()
+            tasks = self._connection.execute("SELECT task, count(*) FROM attempt_tasks GROUP BY task").fetchall()
+        return dict(lessons), dict(tasks)
+
+    def _select(self, where: str, values: tuple[object, ...]) -> list[Attempt]:
+        """The attempts that `where` selects, latest first; returned oldest first."""
+        columns = "seq, at, course, lesson, whole_lesson, passed, seconds, problem, evidence, versions"
+        rows = self._connection.execute(f"SELECT {columns} FROM attempts {where}", values).fetchall()
         return [
             Attempt(
                 seq=row[0],
@@ -142,9 +169,11 @@ class Store:
                 passed=bool(row[5]),
                 seconds=row[6],
                 problem=row[7],
-                evidence=_decode_evidence(row[8]),
-                versions=msgspec.json.decode(row[9], type=dict[str, str]),
-                tasks=tasks.get(row[0], {}),
+                evidence=_decode(row[8], Evidence),
+                versions=_decode(row[9], dict[str, str]),
+                tasks=dict(
+                    self._connection.execute("SELECT task, verdict FROM attempt_tasks WHERE attempt = ?", (row[0],))
+                ),
             )
             for row in reversed(rows)
         ]
@@ -153,7 +182,8 @@ class Store:
         """The tests of one attempt, in the order in which they ran."""
         with self._reading():
             rows = self._connection.execute(
-                "SELECT test, task, outcome, seconds, mistake FROM attempt_tests WHERE attempt = ? ORDER BY position",
+                "SELECT name, task, outcome, seconds, mistake FROM attempt_tests JOIN tests ON tests.id = test "
+                "WHERE attempt = ? ORDER BY position",
                 (seq,),
             ).fetchall()
         return [StoredTest(*row) for row in rows]
@@ -249,9 +279,9 @@ def _verdict(result: CheckResult, task: str) -> Verdict:
     return "failed" if outcomes - {"passed", "blocked", "not_run"} else "undecided"
 
 
-def _decode_evidence(text: str) -> Evidence:
+def _decode(text: str, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(text, type=Evidence)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise StoreError(f"The progress database holds an attempt that cannot be read: {error}") from error
 

@@ -1,1 +1,1 @@
-"""What people see: results, differences, lessons and mathematics, as Rich renderables for any screen from 40 to 200 columns."""
+"""What people see: results, differences, lessons and mathematics, for any screen from 40 to 200 columns."""

@@ -1,4 +1,4 @@
-"""Blocks of text that know their base line, and how to join them: the typesetting under `mathematics`. Knows no LaTeX."""
+"""Blocks of text that know their base line, and how to join them: typesetting for `mathematics`, without LaTeX."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _fence(mark: str, box: Box) -> Box:
         return line(mark)
     if mark not in TALL:
         return Box(tuple(mark if y == box.base else " " for y in range(box.height)), box.base)
-    top, middle, bottom = TALL[mark]
+    top, middle, bottom = tuple(TALL[mark])
     rows = [top, *[middle] * (box.height - 2), bottom]
     if mark in "{}" and box.height > 2:
         rows = [top, *["⎪"] * (box.height - 2), bottom]

@@ -1,13 +1,12 @@
-"""The one place that makes consoles, and `clean`, through which every text that the course did not write reaches them."""
+"""The one place that makes consoles, and `clean`, through which every text from outside the course reaches them."""
 
 from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
@@ -31,7 +30,7 @@ THEME = Theme(
 def make_console(stream: TextIO | None = None, *, plain: bool = False, width: int | None = None) -> Console:
     """A console on `stream` (standard output by default) that never reads markup in what it prints.
 
-    Plain text, without any escape sequence, when `plain` is asked for, when NO_COLOR is set, and when the stream is no terminal.
+    Plain text, without any escape sequence, when `plain` is asked for, NO_COLOR is set, or the stream is no terminal.
     """
     stream = stream or sys.stdout
     bare = plain or bool(os.environ.get("NO_COLOR")) or not is_terminal(stream)
@@ -45,7 +44,8 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
         color_system=None if bare else "auto",
         width=width,
     )
-    console.width = max(MIN_WIDTH, min(console.width, MAX_WIDTH))
+    if not MIN_WIDTH <= console.width <= MAX_WIDTH:  # otherwise left to Rich, which follows a terminal that is resized
+        console.width = max(MIN_WIDTH, min(console.width, MAX_WIDTH))
     return console
 
 
@@ -58,33 +58,34 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def clean(text: str, style: str = "") -> Text:
-    """`text` as data: line breaks stay, every other control character is shown as a picture of itself."""
+    """`text` as data: line breaks stay, every other control character is shown as its escape."""
     return Text(visible(text), style=style)
 
 
 def visible(text: str) -> str:
-    """`text` with every character that could steer a terminal, or hide, replaced by something that can be seen.
+    """`text` with every character that could steer a terminal, or hide, written as its escape; tabs become spaces.
 
-    >>> visible("red: \\x1b[31m")
-    'red: ␛[31m'
+    >>> visible("red: \x1b[31m")
+    'red: \\\\x1b[31m'
     """
-    text = text.replace("\r\n", "\n").expandtabs(4)
-    if text.isascii() and text.replace("\n", " ").isprintable():
-        return text
-    return "".join(character if character == "\n" else _picture(character) for character in text)
+    lines = text.replace("\r\n", "\n").expandtabs(4).split("\n")
+    if all(line.isascii() and line.isprintable() for line in lines):
+        return "\n".join(lines)
+    from coursecli.expect.words import visible as visible_line  # the kit's own rule; plain text does without the import
 
-
-def _picture(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character != "\u200d":
-        return f"\\u{code:04x}"
-    return character
+    return "\n".join(map(visible_line, lines))
 
 
 def command(text: str) -> Text:
     """A command to type."""
     return Text(text, style="command")
+
+
+def paged(console: Console, renderable: RenderableType) -> None:
+    """Print in the user's pager when a person is watching, straight away otherwise."""
+    if not console.is_terminal:
+        console.print(renderable)
+        return
+    os.environ.setdefault("LESS", "-FRX")  # keeps colours; leaves a text that fits on the screen there
+    with console.pager(styles=True):
+        console.print(renderable)

@@ -1,4 +1,4 @@
-"""A failed expectation for the terminal: the layout of `coursecli.expect.layout`, coloured. Colour never carries the meaning alone."""
+"""A failed expectation for the terminal: the layout of `coursecli.expect.layout`, in colours; a colour never speaks alone."""
 
 from __future__ import annotations
 

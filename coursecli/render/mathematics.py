@@ -1,6 +1,7 @@
 """LaTeX mathematics as Unicode: one line inside a sentence, stacked fractions and sums in a displayed block.
 
-pylatexenc parses and knows the symbols; the layout is here and in `boxes`. What cannot be parsed is shown as it was written.
+pylatexenc parses and knows the symbols; the layout is here and in `boxes`. What cannot be parsed is shown as it was
+written.
 """
 
 from __future__ import annotations
@@ -18,12 +19,71 @@ SUPERSCRIPTS |= dict(zip("ABDEGHIJKLMNOPRTUVW⊤′∗", "ᴬᴮᴰᴱᴳᴴᴵ�
 SUBSCRIPTS = dict(zip("0123456789+−=()aehijklmnoprstuvxβγρ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨ"))
 LETTERS = {"mathbb": dict(zip("RNZECQP", "ℝℕℤ𝔼ℂℚℙ")), "mathcal": dict(zip("LHBEFIMR", "ℒℋℬℰℱℐℳℛ"))}
 ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307", "vec": "\u20d7", "overline": "\u0304"}
-FONTS = {"text", "mathrm", "mathbf", "mathit", "mathsf", "mathtt", "textbf", "textit", "texttt", "textrm", "boldsymbol", "bm"}
+FONTS = {
+    "text",
+    "mathrm",
+    "mathbf",
+    "mathit",
+    "mathsf",
+    "mathtt",
+    "textbf",
+    "textit",
+    "texttt",
+    "textrm",
+    "boldsymbol",
+    "bm",
+}
 FONTS |= {"mathbb", "mathcal", "operatorname", "operatorname*", "mbox"}
-SIZES = {"big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "textstyle", "limits", "nolimits"}
+SIZES = {
+    "big",
+    "Big",
+    "bigg",
+    "Bigg",
+    "bigl",
+    "bigr",
+    "Bigl",
+    "Bigr",
+    "displaystyle",
+    "textstyle",
+    "limits",
+    "nolimits",
+}
 SPACES = {",": "", ";": " ", ":": " ", "!": "", " ": " ", "quad": "  ", "qquad": "    ", "~": " ", "thinspace": ""}
-FUNCTIONS = "log ln exp max min sin cos tan tanh lim arg argmax argmin softmax det dim gcd sup inf Pr mod bmod".split()
-SYMBOLS = {"top": "⊤", "mid": "∣", "sigma": "σ", "prime": "′", "epsilon": "ε", "dots": "…", "cdots": "⋯", "lt": "<", "gt": ">"}
+FUNCTIONS = [
+    "log",
+    "ln",
+    "exp",
+    "max",
+    "min",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "lim",
+    "arg",
+    "argmax",
+    "argmin",
+    "softmax",
+    "det",
+    "dim",
+    "gcd",
+    "sup",
+    "inf",
+    "Pr",
+    "mod",
+    "bmod",
+]
+SYMBOLS = {
+    "top": "⊤",
+    "mid": "∣",
+    "sigma": "σ",
+    "prime": "′",
+    "epsilon": "ε",
+    "dots": "…",
+    "cdots": "⋯",
+    "lt": "<",
+    "gt": ">",
+}
 SYMBOLS |= {"{": "{", "}": "}", "|": "‖", "%": "%", "_": "_", "#": "#", "&": "&", "$": "$", "implies": "⇒", "ast": "∗"}
 LIMITS = {"∑", "∏", "max", "min", "lim", "argmax", "argmin"}
 BINARY = set("+−·×⊙⊗⊕∘∗±÷")
@@ -42,7 +102,7 @@ class Token:
 class Atom:
     box: Box
     kind: str = "ordinary"
-    """ordinary, binary, relation, open, close, comma, function, operator, space"""
+    """ordinary, fraction, binary, relation, open, close, comma, function, operator, space"""
 
 
 def inline(source: str) -> str:
@@ -158,8 +218,9 @@ class _Setter:
             top, bottom = token.parts if len(token.parts) == 2 else (self._argument(rest), self._argument(rest))
             return self._fraction(top, bottom)
         if name == "binom":
-            top, bottom = self.row(self._argument(rest)), self.row(self._argument(rest))
-            middle = boxes.stacked([top, line(""), bottom], 1) if self.display else beside([top, line(" choose "), bottom])
+            over, under = self.row(self._argument(rest)), self.row(self._argument(rest))
+            tall = self.display and not self.tight
+            middle = boxes.stacked([over, line(""), under], 1) if tall else beside([over, line(" choose "), under])
             return Atom(boxes.fenced("(", middle, ")"))
         if name == "sqrt":
             degree, content = token.parts if len(token.parts) == 2 else ([], self._argument(rest))
@@ -172,7 +233,9 @@ class _Setter:
             return Atom(line(text), "function" if name.startswith("operatorname") else "ordinary")
         if name in ACCENTS:
             box = self.row(token.parts[0] if token.parts and token.parts[0] else self._argument(rest))
-            return Atom(line(box.rows[0] + ACCENTS[name]) if box.flat and box.width == 1 else beside([line(f"{name} "), box]))
+            return Atom(
+                line(box.rows[0] + ACCENTS[name]) if box.flat and box.width == 1 else beside([line(f"{name} "), box])
+            )
         if name in ("underbrace", "overbrace", "boxed"):
             return Atom(self.row(token.parts[0] if token.parts else self._argument(rest)))
         if name in FUNCTIONS:
@@ -198,9 +261,9 @@ class _Setter:
     def _fraction(self, top: list[Token], bottom: list[Token]) -> Atom:
         if self.display and not self.tight:
             return Atom(boxes.fraction(self.row(top), self.row(bottom)))
-        upper = self._wrapped(top, needed=lambda atoms: any(atom.kind in ("binary", "relation") for atom in atoms))
-        lower = self._wrapped(bottom, needed=lambda atoms: len(atoms) > 1 or "/" in atoms[0].box.rows[0])
-        return Atom(beside([upper, line("/"), lower]))
+        upper = self._wrapped(top, needed=lambda atoms: any(_is_sum(atom) for atom in atoms))
+        lower = self._wrapped(bottom, needed=lambda atoms: len(atoms) > 1 or atoms[0].kind == "fraction")
+        return Atom(beside([upper, line("/"), lower]), "fraction")
 
     def _wrapped(self, tokens: list[Token], *, needed: Any) -> Box:
         atoms = self._atoms(tokens)
@@ -219,14 +282,16 @@ class _Setter:
             parts = [box for box in (above, base.box, below) if box is not None]
             return boxes.stacked(parts, 0 if above is None else 1)
         small_above = _small("^", above, SUPERSCRIPTS)
-        named = bool(lower) and lower[0].text in FONTS
+        named = lower is not None and any(token.text in FONTS for token in lower)
         small_below = _small("_", below, {} if named else SUBSCRIPTS)
         if base.box.flat and small_above is not None and small_below is not None:
             return line(base.box.rows[0] + small_below + small_above)
         if self.display and not self.tight:
             return boxes.raised(base.box, above, below)
         scripts = [("_", below, small_below), ("^", above, small_above)]
-        written = [small if small is not None else f"{mark}({box.rows[0]})" for mark, box, small in scripts if box is not None]
+        written = [
+            small if small is not None else f"{mark}({box.rows[0]})" for mark, box, small in scripts if box is not None
+        ]
         return beside([base.box, line("".join(written))])
 
     def _environment(self, token: Token) -> Box:
@@ -242,7 +307,7 @@ class _Setter:
         cells = [[self.row(cell) for cell in row] for row in rows if any(row)]
         if not cells:
             return line("")
-        left, right = {"pmatrix": "()", "bmatrix": "[]", "vmatrix": "||", "cases": "{ "}.get(name, "  ")
+        left, right = tuple({"pmatrix": "()", "bmatrix": "[]", "vmatrix": "||", "cases": "{ "}.get(name, "  "))
         if not self.display:
             joined = "; ".join(" ".join(cell.rows[0] for cell in row if cell.width) for row in cells)
             return line(f"{left.strip()}{joined}{right.strip()}")
@@ -258,17 +323,35 @@ class _Setter:
             after = atoms[index + 1] if index + 1 < len(atoms) else None
             box = atom.box
             infix = atom.kind in ("binary", "relation")
-            if infix and before is not None and before.kind not in ("binary", "relation", "open", "comma") and after is not None:
+            if (
+                infix
+                and before is not None
+                and before.kind not in ("binary", "relation", "open", "comma")
+                and after is not None
+            ):
                 box = box if self.tight else line(f" {box.rows[0]} ")
             elif atom.kind == "relation" and not self.tight and len(atoms) > 1:
                 box = line(f"{box.rows[0]} " if before is None else f" {box.rows[0]}")
             elif atom.kind == "comma" and after is not None and not self.tight:
                 box = line(f"{box.rows[0]} ")
             elif atom.kind == "operator" and after is not None:
-                box = beside([line(" " if before is not None and before.kind == "ordinary" else ""), box, line(" ")])
+                box = beside(
+                    [
+                        line(" " if before is not None and before.kind in ("ordinary", "fraction") else ""),
+                        box,
+                        line(" "),
+                    ]
+                )
             elif atom.kind == "function":
                 ahead = before is not None and before.kind in ("ordinary", "close", "function") and not self.tight
-                behind = after is not None and after.kind not in ("open", "close", "comma", "binary", "relation", "space")
+                behind = after is not None and after.kind not in (
+                    "open",
+                    "close",
+                    "comma",
+                    "binary",
+                    "relation",
+                    "space",
+                )
                 fenced = after is not None and after.box.rows[0][:1] in tuple("([⎛⎡")
                 box = beside([line(" " if ahead else ""), box, line(" " if behind and not fenced else "")])
             placed.append(box)
@@ -287,6 +370,10 @@ def _symbol(text: str) -> Atom:
     if text in tuple(")]}⟩⌋⌉"):
         return Atom(line(text), "close")
     return Atom(line(text), kinds.get(text, "ordinary"))
+
+
+def _is_sum(atom: Atom) -> bool:
+    return atom.kind == "relation" or atom.box.rows[0] in ("+", "−", "±")
 
 
 def _is_number(box: Box) -> bool:

@@ -33,7 +33,7 @@ def causal_mask(
         device: where to make the mask; None is torch's default.
 
     Returns:
-        (T, S), bool, True = may attend.
+        (T, S), bool, True = may attend; a new tensor on every call.
 
     Raises:
         ValueError: there are more queries than keys.
@@ -66,7 +66,7 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762, section 3.2.1.
 
     Args:
-        query: (B, H, T, D).
+        query: (B, H, T, D), any floating dtype; the others have the same.
         key: (B, H, S, D).
         value: (B, H, S, Dv); Dv may differ from D.
         attention_mask: broadcasts to (B, H, T, S). Bool, True = may attend; integers are taken as 0 and not 0.
@@ -104,7 +104,7 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """Cut the channels of every token into heads: channels 0 … D-1 are head 0, the next D are head 1, and so on.
 
     Args:
-        x: (B, T, H * D).
+        x: (B, T, H * D), contiguous or not.
         num_heads: H.
 
     Returns:
@@ -132,11 +132,14 @@ class MultiHeadAttention(nn.Module):
     The head size D is `config.head_dim`, or hidden_size // num_attention_heads when that is None; H * D need not be C.
     There are as many key and value heads as query heads: `config.num_key_value_heads` is not read until lesson 15.
 
-    Source: Vaswani et al., section 3.2.2. Names and shapes of the parameters are those of Llama's `self_attn`.
+    Names and shapes of the parameters are those of Llama's `self_attn`, and the state dict holds nothing else, so that
+    published weights fit. Sequences may have any length, and nothing is remembered from one call to the next.
+
+    Source: Vaswani et al., section 3.2.2.
 
     Args:
         config: reads hidden_size, num_attention_heads, head_dim, attention_bias, qk_norm, rms_norm_eps,
-            position_embedding_type, rope_theta and attention_dropout.
+            position_embedding_type, rope_theta and attention_dropout. It is not changed.
 
     Attributes:
         q_proj, k_proj, v_proj: nn.Linear, C to H * D, with a bias if and only if `config.attention_bias`.

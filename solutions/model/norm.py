@@ -15,7 +15,8 @@ class LayerNorm(nn.Module):
         y = (x - mean) / sqrt(variance + eps) * weight + bias
 
     Mean and variance are those of the C numbers of one token's vector; no token sees another. The variance is the mean
-    of the squared deviations (divided by C, not by C - 1), and eps is added to it under the root.
+    of the squared deviations (divided by C, not by C - 1), and eps is added to it under the root. Nothing is remembered
+    from one call to the next, and training and evaluation are the same.
 
     Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv 1607.06450, section 3.
 

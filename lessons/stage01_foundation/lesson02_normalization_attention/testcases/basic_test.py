@@ -51,7 +51,7 @@ def test_layernorm_by_hand():
     deviations = torch.tensor([[[-3.0, -1.0, -1.0, 5.0], [-3.0, -1.0, 1.0, 3.0]]])
     expected = deviations / torch.tensor([3.0, math.sqrt(5.0)])[:, None]
     expect_close(
-        LayerNorm(4)(x),
+        LayerNorm(4)(x.clone()),
         expected,
         what="LayerNorm of (2, 4, 4, 10) and (1, 3, 5, 7)",
         dims="B T C",
@@ -80,7 +80,7 @@ def test_layernorm_follows_the_formula():
         return (centred / (d.var(axes, keepdim=True, unbiased=unbiased) + 1e-6).sqrt()).float()
 
     expect_close(
-        norm(x),
+        norm(x.clone()),
         standardised(-1) * w + b,
         what="LayerNorm of a batch, with random weight and bias",
         dims="B T C",
@@ -117,7 +117,7 @@ def test_layernorm_eps():
     d = x.double()
     centred, variance = d - d.mean(-1, keepdim=True), d.var(-1, keepdim=True, unbiased=False)
     expect_close(
-        LayerNorm(10, eps=1e-3)(x),
+        LayerNorm(10, eps=1e-3)(x.clone()),
         (centred / (variance + 1e-3).sqrt()).float(),
         what="LayerNorm with eps=1e-3 of vectors whose variance is about 1e-4",
         dims="B T C",
@@ -147,7 +147,7 @@ def test_rmsnorm_by_hand():
     # squares 1 + 1 + 25 + 9 = 36, mean 9, root 3; squares 4 + 16 + 16 + 64 = 100, mean 25, root 5
     centred = x - x.mean(-1, keepdim=True)
     expect_close(
-        RMSNorm(4)(x),
+        RMSNorm(4)(x.clone()),
         x / torch.tensor([3.0, 5.0])[:, None],
         what="RMSNorm of (1, 1, 5, 3) and (2, -4, 4, 8)",
         dims="B T C",
@@ -180,7 +180,7 @@ def test_rmsnorm_follows_the_formula():
         return (deviations / (deviations.square().mean(-1, keepdim=True) + 1e-6).sqrt()).float()
 
     expect_close(
-        norm(x),
+        norm(x.clone()),
         normed(-1) * w,
         what="RMSNorm of a batch whose mean is 2, with a random weight",
         dims="B T C",
@@ -215,7 +215,7 @@ def test_rmsnorm_eps():
     d = x.double()
     mean_square = d.square().mean(-1, keepdim=True)
     expect_close(
-        RMSNorm(10, eps=1e-3)(x),
+        RMSNorm(10, eps=1e-3)(x.clone()),
         (d / (mean_square + 1e-3).sqrt()).float(),
         what="RMSNorm with eps=1e-3 of vectors whose mean square is about 1e-4",
         dims="B T C",
@@ -306,6 +306,11 @@ def attention_inputs(seed: int, *, keys: int = 7, scale: float = 1.3) -> tuple[T
     )
 
 
+def attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:
+    """The function under test, given copies: a change in place must not disturb the oracle."""
+    return scaled_dot_product_attention(query.clone(), key.clone(), value.clone(), **options)
+
+
 @pytest.mark.task("scaled-dot-product-attention")
 def test_attention_by_hand():
     """One query, three keys: the weights are 3/6, 2/6 and 1/6, the output is (7, 3)."""
@@ -313,7 +318,7 @@ def test_attention_by_hand():
     key = torch.tensor([[[[math.log(3), 5.0, 0.0, 1.0], [math.log(2), 0.0, 4.0, 1.0], [0.0, 1.0, 1.0, 7.0]]]])
     value = torch.tensor([[[[12.0, 0.0], [0.0, 6.0], [6.0, 6.0]]]])
     expect_close(
-        scaled_dot_product_attention(query, key, value),
+        attention(query, key, value),
         torch.tensor([[[[7.0, 3.0]]]]),
         what="attention whose scaled scores are ln 3, ln 2 and 0",
         dims="B H T D",
@@ -332,7 +337,7 @@ def test_attention_follows_the_formula():
     """Attention without a mask is softmax(Q Kᵀ / √D) V, for every batch row and head."""
     query, key, value = attention_inputs(seed=20)
     expect_close(
-        scaled_dot_product_attention(query, key, value),
+        attention(query, key, value),
         attend(query, key, value),
         what="attention of 5 queries over 7 keys, D = 4",
         dims="B H T D",
@@ -366,7 +371,7 @@ def test_attention_respects_a_mask():
         return (torch.softmax(scores + visible, -1) @ value.double()).float()
 
     expect_close(
-        scaled_dot_product_attention(query, key, value, attention_mask=mask),
+        attention(query, key, value, attention_mask=mask),
         attend(query, key, value, allowed=mask),
         what="attention with a bool mask (B, 1, T, S), True = may attend",
         dims="B H T D",
@@ -386,7 +391,7 @@ def test_attention_can_be_causal():
     """With is_causal, five queries that are the last of seven positions do not see their future."""
     query, key, value = attention_inputs(seed=40)
     expect_close(
-        scaled_dot_product_attention(query, key, value, is_causal=True),
+        attention(query, key, value, is_causal=True),
         attend(query, key, value, allowed=torch.ones(5, 7).tril(2).bool()),
         what="causal attention of the last 5 of 7 positions",
         dims="B H T D",
@@ -406,7 +411,7 @@ def test_attention_combines_both_masks():
     padding = torch.ones(2, 1, 1, 7, dtype=torch.bool)
     padding[1, ..., 1:3] = False
     expect_close(
-        scaled_dot_product_attention(query, key, value, attention_mask=padding, is_causal=True),
+        attention(query, key, value, attention_mask=padding, is_causal=True),
         attend(query, key, value, allowed=causal & padding),
         what="causal attention with two keys of the second row hidden",
         dims="B H T D",

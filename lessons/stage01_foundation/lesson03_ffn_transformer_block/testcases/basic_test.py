@@ -1,4 +1,4 @@
-"""First contact with lesson 03: each feed-forward network against its formula, the factories, the wiring of the block."""
+"""First contact with lesson 03: every feed-forward network against its formula, both factories, the block's wiring."""
 
 import math
 
@@ -122,7 +122,7 @@ def test_basic_ffn_follows_the_formula() -> None:
 
     with torch.no_grad():
         expect_close(
-            ffn(x),
+            ffn(x.clone()),
             down(relu(up(x))),
             what="the output of BasicFFN for random weights",
             dims="B T C",
@@ -179,7 +179,7 @@ def test_geglu_gate_is_the_exact_gelu() -> None:
     x[0, 1, :4] = torch.tensor([-2.7, 2.7, -0.75, -5.0])  # the approximations differ most near ±2.7
     with torch.no_grad():
         expect_close(
-            ffn(x),
+            ffn(x.clone()),
             gelu(x.double()).float(),
             what="FeedForward as a bare gate",
             dims="B T C",
@@ -202,7 +202,7 @@ def test_geglu_follows_the_formula() -> None:
         gate, up = x @ ffn.gate_proj.weight.T, x @ ffn.up_proj.weight.T
         down = ffn.down_proj.weight.T
         expect_close(
-            ffn(x),
+            ffn(x.clone()),
             (gelu(gate) * up) @ down,
             what="the output of FeedForward (GeGLU) for random weights",
             dims="B T C",
@@ -260,7 +260,7 @@ def test_swiglu_follows_the_formula() -> None:
         gate, up = x @ ffn.gate_proj.weight.T, x @ ffn.up_proj.weight.T
         down = ffn.down_proj.weight.T
         expect_close(
-            ffn(x),
+            ffn(x.clone()),
             (silu(gate) * up) @ down,
             what="the output of SwiGLU for random weights",
             dims="B T C",
@@ -286,7 +286,7 @@ def test_swiglu_treats_every_token_by_itself() -> None:
     with torch.no_grad():
         alone = torch.stack([torch.stack([ffn(x[b : b + 1, t : t + 1])[0, 0] for t in range(T)]) for b in range(B)])
         expect_close(
-            ffn(x),
+            ffn(x.clone()),
             alone,
             what="SwiGLU of five tokens together, against one token at a time",
             dims="B T C",
@@ -324,6 +324,25 @@ def test_unknown_hidden_act_is_refused() -> None:
         with diagnosing("ffn-key-error", KeyError):
             network = get_feed_forward(make_config(hidden_act="selu"))
         expect(False, f"No exception: it gave {type(network).__name__}.", what=what, mistake="ffn-silent-default")
+
+
+@pytest.mark.task("ffn-factory")
+@pytest.mark.parametrize("hidden_act", ["relu", "gelu", "silu"])
+def test_feed_forward_is_new_at_each_call(hidden_act: str) -> None:
+    """Two calls of get_feed_forward give two networks, and each reads its own config."""
+    first = get_feed_forward(make_config(hidden_act=hidden_act))
+    second = get_feed_forward(make_config(hidden_act=hidden_act))
+    wider = get_feed_forward(make_config(hidden_act=hidden_act, intermediate_size=29))
+    what = f"two calls of get_feed_forward with hidden_act={hidden_act!r}"
+    expect(first is not second, "both calls return the same module", what=what, mistake="ffn-made-once")
+    shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
+    expect(not shared, "the two modules share parameters", what=what, mistake="ffn-made-once")
+    expect_equal(
+        tuple(wider.up_proj.weight.shape),
+        (29, C),
+        what="the shape of up_proj.weight for a later config with intermediate_size 29",
+        mistake="ffn-made-once",
+    )
 
 
 @pytest.mark.task("norm-factory")
@@ -365,6 +384,16 @@ def test_unknown_norm_type_is_refused() -> None:
         with diagnosing("norm-key-error", KeyError):
             norm = get_norm(make_config(norm_type="batch_norm"))
         expect(False, f"No exception: it gave {type(norm).__name__}.", what=what, mistake="norm-silent-default")
+
+
+@pytest.mark.task("norm-factory")
+@pytest.mark.parametrize("norm_type", ["rms_norm", "layer_norm"])
+def test_norm_is_new_at_each_call(norm_type: str) -> None:
+    """Two calls of get_norm give two norms, each with weights of its own."""
+    first, second = get_norm(make_config(norm_type=norm_type)), get_norm(make_config(norm_type=norm_type))
+    what = f"two calls of get_norm with norm_type={norm_type!r}"
+    expect(first is not second, "both calls return the same module", what=what, mistake="norm-made-once")
+    expect(first.weight is not second.weight, "the two norms share their weight", what=what, mistake="norm-made-once")
 
 
 # ------------------------------------------------------------------------------------------------------------- block
@@ -449,7 +478,7 @@ def test_silent_branches_change_nothing() -> None:
 
 @pytest.mark.task("transformer-block")
 def test_block_is_wired_in_pre_norm_order() -> None:
-    """h = x + self_attn(input_layernorm(x)), then h + mlp(post_attention_layernorm(h)): the parts are simple functions."""
+    """h = x + self_attn(input_layernorm(x)), then y = h + mlp(post_attention_layernorm(h)), with simple parts."""
     x = draw(B, T, C, seed=12) + 0.5
     mix, turn = draw(T, T, seed=13, scale=0.5), draw(C, C, seed=14, scale=0.4)
     scale, shift = draw(C, seed=15) + 2.0, draw(C, seed=16)
@@ -526,10 +555,10 @@ def test_options_reach_the_attention() -> None:
     positions = torch.tensor([[3, 4, 5, 6, 7], [0, 1, 2, 3, 4]])
     mask = torch.ones(T, T, dtype=torch.bool).tril()
     with diagnosing("options-by-position", TypeError, match="positional"):
-        block(x, position_ids=positions, attention_mask=mask, is_causal=True)
         block(x)
+        block(x, position_ids=positions, attention_mask=mask, is_causal=True)
     expect_equal(len(block.self_attn.calls), 2, what="how often self_attn ran in two calls of the block")
-    full, plain = block.self_attn.calls
+    plain, full = block.self_attn.calls
     what = "what self_attn is given when the block is given all three options"
     expect(full["position_ids"] is not None, "position_ids is None", what=what, mistake="positions-dropped")
     expect(full["attention_mask"] is not None, "attention_mask is None", what=what, mistake="mask-dropped")

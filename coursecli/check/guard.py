@@ -1,0 +1,157 @@
+"""Two guards in the worker: forbidden shortcuts raise when learner's code calls them; what judges it stays as it was.
+
+The first teaches; the second notices carelessness and simple dishonesty. Neither is a sandbox: that is for grading.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+from types import FrameType, FunctionType, ModuleType
+from typing import Any
+
+from coursecli.check.assignment import Assignment
+from coursecli.check.frames import relative
+from coursecli.course.manifest import Forbidden
+
+
+class ForbiddenShortcut(RuntimeError):  # noqa: N818
+    """Learner's code called what the lesson teaches to write."""
+
+
+class Shortcuts:
+    """Wraps each forbidden name: a call from the learner's files raises, one from a test or a library passes."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._root = assignment.root
+        self._package = assignment.package
+        self._forbidden = assignment.forbidden
+        self._guarded = set(assignment.guarded_files)
+        self._known = set(assignment.known_files)
+        self.caught: ForbiddenShortcut | None = None
+        """The last one raised: learner's code may have swallowed it."""
+
+    def install(self) -> None:
+        for rule in self._forbidden:
+            found = find(rule.name)
+            if found is None:
+                continue
+            owner, name, target = found
+            if isinstance(target, type):
+                owner, name, target = target, "__init__", target.__init__  # type: ignore[misc]
+            try:
+                setattr(owner, name, self._wrap(rule, target))
+            except (AttributeError, TypeError):
+                continue  # a built-in type: the static search is all there is
+
+    def _wrap(self, rule: Forbidden, target: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(target)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if self._from_learner(sys._getframe(1), rule):
+                self.caught = ForbiddenShortcut(f"{rule.name} is a shortcut in this lesson: {rule.reason}")
+                raise self.caught
+            return target(*args, **kwargs)
+
+        return guarded
+
+    def _from_learner(self, frame: FrameType | None, rule: Forbidden) -> bool:
+        while frame is not None and frame.f_code.co_filename.startswith("<"):  # eval, exec, a generated dataclass
+            frame = frame.f_back
+        inside = relative(frame.f_code.co_filename, self._root) if frame else None
+        if inside is None:
+            return False
+        file = PurePath(inside)
+        name = file.relative_to(self._package).as_posix() if file.is_relative_to(self._package) else inside
+        return name in (rule.files or self._guarded) or name not in self._known
+
+
+def find(dotted: str) -> tuple[Any, str, Any] | None:
+    """Its owner (module or class), the name in it, and the thing itself; None when this version has none."""
+    parts = dotted.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            owner: Any = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        try:
+            for part in parts[cut:-1]:
+                owner = getattr(owner, part)
+            return owner, parts[-1], getattr(owner, parts[-1])
+        except AttributeError:
+            return None
+    return None
+
+
+_TOOLS = (
+    "pytest",
+    "_pytest.python",
+    "_pytest.outcomes",
+    "_pytest.runner",
+    "_pytest.python_api",
+    "_pytest.raises",
+    "pluggy._hooks",
+    "pluggy._callers",
+)
+
+
+class Tools:
+    """Remembers what judges the learner's code, and says what was replaced."""
+
+    def __init__(self, preloaded: list[str]) -> None:
+        kit = [name for name in sys.modules if name.startswith(("coursecli.", "msgspec"))]
+        related = [f"{name}.nn.functional" for name in preloaded] + [f"{name}.linalg" for name in preloaded]
+        modules = [sys.modules[name] for name in (*_TOOLS, *kit, *preloaded, *related) if name in sys.modules]
+        self._owners: list[tuple[str, Any]] = [(module.__name__, module) for module in (*modules, builtins, math)]
+        for module in modules:
+            self._owners += [(f"{module.__name__}.{name}", kind) for name, kind in _own_classes(module)]
+        self._seen = [(where, owner, dict(_fingerprints(owner))) for where, owner in self._owners]
+
+    def replaced(self) -> str | None:
+        """The dotted name of one thing that is not what it was, or None."""
+        for where, owner, before in self._seen:
+            members = vars(owner)
+            for name, (value, code) in before.items():
+                now = members.get(name)
+                if now is value:
+                    if code is not None and _code(now) != code:
+                        return f"{where}.{name}"
+                elif not _by_its_library(now, name, where):
+                    return f"{where}.{name}"
+        return None
+
+
+def _by_its_library(now: Any, name: str, where: str) -> bool:
+    """Libraries wrap functions of their own when a part is imported late: torch.manual_seed, by torch._dynamo."""
+    if not isinstance(now, FunctionType) or now.__name__ != name:
+        return False
+    file = getattr(sys.modules.get(where.partition(".")[0]), "__file__", None)
+    return file is not None and PurePath(now.__code__.co_filename).is_relative_to(PurePath(file).parent)
+
+
+def _own_classes(module: ModuleType) -> Iterator[tuple[str, type]]:
+    """Classes that tests lean on: those of the kit and of pytest, and the tensor of a preloaded library."""
+    small = module.__name__.startswith(("coursecli.", "_pytest.", "pluggy."))
+    for name, value in list(vars(module).items()):
+        if isinstance(value, type) and (
+            value.__module__ == module.__name__ if small else name in ("Tensor", "Generator", "ndarray")
+        ):
+            yield name, value
+
+
+def _fingerprints(owner: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    for name, value in list(vars(owner).items()):
+        if name == "__doc__" or isinstance(value, ModuleType):
+            continue
+        if callable(value) or isinstance(value, classmethod | staticmethod | property):
+            yield name, (value, _code(value))
+
+
+def _code(value: Any) -> Any:
+    if isinstance(value, FunctionType):
+        return value.__code__, value.__defaults__
+    return None

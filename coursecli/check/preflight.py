@@ -1,0 +1,166 @@
+"""What the learner's files show without being run: unreadable, unparsable, missing, renamed, or using a shortcut."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from coursecli.check.results import Frame, Problem
+from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.manifest import Forbidden, Task
+from coursecli.files import SourceProblem, read_source
+
+
+def preflight(course: Course, lesson: Lesson, root: Path, scope: set[str]) -> Problem | None:
+    """The first fault that keeps the suites from importing the files, or a shortcut in the files of `scope`."""
+    trees: dict[str, ast.Module] = {}
+    for file in lesson.files:
+        parsed = _parse(root / course.package_name / file, f"{course.package_name}/{file}")
+        if isinstance(parsed, Problem):
+            return parsed
+        trees[file] = parsed
+    for task in lesson.tasks:
+        if problem := _missing(trees[task.file], task, course.package_name):
+            return problem
+    files = {task.file for task in lesson.tasks if task.id in scope}
+    for file, tree in trees.items():
+        if file in files and (problem := _shortcut(tree, file, lesson, root, course.package_name)):
+            return problem
+    return None
+
+
+def _parse(path: Path, shown: str) -> ast.Module | Problem:
+    try:
+        return ast.parse(read_source(path), filename=str(path))
+    except FileNotFoundError:
+        return Problem(kind="missing_file", summary=f"{shown} is missing.", remedy=f"intro2llm reset {shown}")
+    except OSError as error:
+        return Problem(kind="missing_file", summary=f"{shown} cannot be read: {error.strerror}.")
+    except SourceProblem as error:
+        return Problem(
+            kind="encoding", summary=error.message, remedy=error.remedy, frame=_frame(path, shown, error.line)
+        )
+    except SyntaxError as error:
+        line = error.lineno or 1
+        return Problem(
+            kind="syntax",
+            summary=f"{shown}, line {line}: {error.msg}",
+            frame=Frame(file=shown, line=line, source=(error.text or "").rstrip("\n")),
+        )
+    except (RecursionError, MemoryError):
+        return Problem(kind="syntax", summary=f"{shown} is nested too deeply for Python to parse.")
+
+
+def _missing(tree: ast.Module, task: Task, package: str) -> Problem | None:
+    bound = _bound_names(tree.body)
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    shown = f"{package}/{task.file}"
+    for symbol in task.symbols:
+        owner, _, name = symbol.rpartition(".")
+        top = symbol.partition(".")[0]
+        if top not in bound and "*" not in bound:
+            return _not_there(shown, top, bound, task)
+        if not owner or owner not in classes:
+            continue
+        inherits = any(
+            ast.unparse(base).partition(".")[0] in _local_names(tree, package) for base in classes[owner].bases
+        )
+        methods = _bound_names(classes[owner].body)
+        if name not in methods and not inherits:
+            return _not_there(shown, symbol, {f"{owner}.{method}" for method in methods}, task)
+    return None
+
+
+def _not_there(shown: str, symbol: str, present: set[str], task: Task) -> Problem:
+    by_lower = {name.lower(): name for name in sorted(present)}
+    near = get_close_matches(symbol.lower(), by_lower, n=1, cutoff=0.7)
+    found = f" (found `{by_lower[near[0]]}`: renamed?)" if near else ""
+    return Problem(
+        kind="missing_symbol",
+        summary=f"{shown}: `{symbol}` is not there{found}.",
+        detail=f"The task “{task.title}” needs it under this name.",
+        remedy=f"Name it `{symbol}`, or bring the stub back: intro2llm reset {task.id}",
+    )
+
+
+def _bound_names(body: list[ast.stmt]) -> set[str]:
+    """The names that these statements define, also under `if`, `try`, `with` and loops; "*" for a star import."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+            continue
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                names.add(child.id)
+        for block in ("body", "orelse", "finalbody"):
+            names |= _bound_names(getattr(node, block, []))
+        for handler in getattr(node, "handlers", []):
+            names |= _bound_names(handler.body)
+    return names
+
+
+def _local_names(tree: ast.Module, package: str) -> set[str]:
+    """Classes of this file, and names that come from the learner's own package: what they inherit is unknown here."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] == package):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
+
+
+def _shortcut(tree: ast.Module, file: str, lesson: Lesson, root: Path, package: str) -> Problem | None:
+    rules = {rule.name: rule for rule in lesson.manifest.forbidden if not rule.files or file in rule.files}
+    for name, line in sorted(_names_used(tree, rules), key=lambda use: use[1]):
+        shown = f"{package}/{file}"
+        return Problem(
+            kind="forbidden",
+            summary=f"{shown}, line {line}: `{name}` is a shortcut in this lesson.",
+            detail=rules[name].reason,
+            frame=_frame(root / shown, shown, line),
+        )
+    return None
+
+
+def _names_used(tree: ast.Module, rules: dict[str, Forbidden]) -> Iterator[tuple[str, int]]:
+    """Uses of the rules' names, whatever they are called here. What only running shows (getattr) is the guard's."""
+    aliases: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                aliases[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if full in rules:
+                    yield full, node.lineno
+                if alias.name == "*":
+                    aliases.update(
+                        {rule.rpartition(".")[2]: rule for rule in rules if rule.rpartition(".")[0] == node.module}
+                    )
+                else:
+                    aliases[alias.asname or alias.name] = full
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
+            first, _, rest = (ast.unparse(node) if _is_dotted(node) else "").partition(".")
+            name = aliases.get(first, "") + (f".{rest}" if rest else "")
+            if name in rules:
+                yield name, node.lineno
+
+
+def _is_dotted(node: ast.expr) -> bool:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def _frame(path: Path, shown: str, line: int) -> Frame:
+    lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+    return Frame(file=shown, line=line, source=lines[line - 1].strip() if 0 < line <= len(lines) else "")

@@ -1,0 +1,141 @@
+"""A template: a process that has paid for the preload once, and forks a worker for each check.
+
+The worker's code, limits and events are those of a cold one. The template itself never runs learners' code and never
+has a second thread (a fork of a process whose OpenMP pool has started hangs). It ends when the runner's end of its
+socket closes. Linux only: elsewhere fork is not safe, and `open_template` gives None, which means cold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from coursecli.check.interpreter import environment, python
+from coursecli.course.catalogue import Course
+
+READY_SECONDS = 120.0
+
+
+class Template:
+    """The runner's side. Several threads may start workers from one template."""
+
+    def __init__(self, process: subprocess.Popen[bytes], talk: socket.socket) -> None:
+        self._process = process
+        self._talk = talk
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self, control: int, fds: list[int]) -> None:
+        """Start a supervisor with a worker below it: a `Starter` for `coursecli.isolate.launch`."""
+        socket.send_fds(self._talk, [b"fork"], [control, *fds])
+
+    def close(self) -> None:
+        """End the template. Workers that still run belong to whoever started them."""
+        self._talk.close()
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def open_template(course: Course, *, cold: bool = False) -> Iterator[Template | None]:
+    """A template for this course, or None where it would not be safe, does not come up, or is not wanted."""
+    template = None if cold else _start(course)
+    try:
+        yield template
+    finally:
+        if template is not None:
+            template.close()
+
+
+def _start(course: Course) -> Template | None:
+    if sys.platform != "linux":
+        return None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            python(f"from coursecli.check.template import serve; serve({theirs.fileno()})"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            cwd="/",
+            env=environment(course),
+        )
+    template = Template(process, ours)
+    try:
+        ours.settimeout(READY_SECONDS)
+        ours.send(json.dumps(course.manifest.worker.preload).encode())
+        if ours.recv(64) == b"ready":
+            ours.settimeout(None)
+            return template
+    except OSError:
+        pass
+    template.close()
+    return None
+
+
+def serve(number: int) -> None:
+    """The template's own life: preload, say ready, fork on request, end with the runner."""
+    from coursecli.check.worker import preload
+
+    talk = socket.socket(fileno=number)
+    preload(json.loads(talk.recv(1 << 16)))
+    gc.collect()
+    gc.freeze()
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
+        talk.send(b"threads")
+        return
+    signal.signal(signal.SIGCHLD, _reap)
+    talk.send(b"ready")
+    while True:
+        word, fds, _, _ = socket.recv_fds(talk, 16, 16)
+        if not word:
+            return
+        if os.fork() == 0:
+            talk.close()
+            _supervise(*fds)
+        for fd in fds:
+            os.close(fd)
+
+
+def _reap(signal_number: int, frame: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _supervise(control: int, *fds: int) -> None:
+    """In the first fork: what the supervisor's script does, with a second fork in place of a new interpreter."""
+    from coursecli.isolate import supervisor
+
+    try:
+        os.setsid()
+        order = supervisor.read_order(control)
+        supervisor.obey(order, control, list(fds), lambda: _work(order["env"]))
+    finally:
+        os._exit(0)
+
+
+def _work(env: dict[str, str]) -> None:
+    """In the second fork: the worker."""
+    from coursecli.check.worker import begin
+
+    os.environ.clear()
+    os.environ.update(env)
+    random.seed()
+    begin()

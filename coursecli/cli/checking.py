@@ -1,0 +1,118 @@
+"""`check`: run the suites, store the attempt, show what came of it, and whether earlier passes still hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from coursecli.check.results import CheckResult
+from coursecli.check.run import check_lesson
+from coursecli.check.verdict import first_failure
+from coursecli.cli.context import Context
+from coursecli.course.mistakes import load_mistakes
+from coursecli.course.suites import read_suites
+from coursecli.course.workspace import remember
+from coursecli.progress.evidence import gather
+from coursecli.render.console import clean
+from coursecli.render.progress import CheckProgress
+from coursecli.render.results import ResultView, passed_view, task_passed_view
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from coursecli.course.catalogue import Lesson
+    from coursecli.course.manifest import Task
+    from coursecli.progress.state import CourseState
+
+PASSED, NOT_YET, INTERRUPTED = 0, 1, 130
+
+
+def check(context: Context, target: str | None, *, show_all: bool, as_json: bool) -> int:
+    """Check a lesson or a task. Returns 0 when it passes, 1 when it does not, 130 when it was interrupted."""
+    context.writes = True
+    lesson, task = context.pick(target)
+    context.require_started(lesson)
+    remember(context.workspace)
+    before = context.state()
+    result = run(context, lesson, task, quiet=as_json)
+    if result.problem is not None and result.problem.kind == "interrupted":
+        context.say("Stopped. Nothing is running any more, and your progress is as it was.")
+        return INTERRUPTED
+    if as_json:
+        import msgspec
+
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
+    elif result.passed:
+        show_pass(context, before, lesson, task)
+    else:
+        show_failure(context, lesson, result, show_all=show_all)
+    return PASSED if result.passed else NOT_YET
+
+
+def run(context: Context, lesson: Lesson, task: Task | None = None, *, quiet: bool = False) -> CheckResult:
+    """Check and store the attempt, unless it was interrupted. Shows which test runs, unless `quiet`."""
+    evidence = gather(context.course, lesson, context.workspace.package)
+    tasks = {task.id} if task else None
+    root = context.workspace.root
+    if quiet:
+        result = check_lesson(context.course, lesson, root, tasks=tasks)
+    else:
+        title = task.title if task else lesson.short
+        with CheckProgress(context.console, title, read_suites(lesson)) as progress:
+            result = check_lesson(context.course, lesson, root, tasks=tasks, listener=progress)
+    if result.problem is None or result.problem.kind != "interrupted":
+        context.store.record_attempt(result, evidence)
+    return result
+
+
+def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_all: bool) -> None:
+    console = context.console
+    first = first_failure(result)
+    view = ResultView(result, lesson, load_mistakes(lesson), context.workspace.package, width=text_width(console))
+    console.print(view.failing(first, show_all=show_all), width=text_width(console))
+    if context.instructor:
+        from coursecli.cli.mend import show_task
+        from coursecli.render.teaching import task_notes
+
+        task = lesson.task(first.task if first else result.scope[0])
+        console.print()
+        console.print(task_notes(lesson, task), width=text_width(console))
+        show_task(context, task)
+
+
+def show_pass(context: Context, before: CourseState, lesson: Lesson, task: Task | None) -> None:
+    """What a pass means, after another look at the lessons that this edit may have touched."""
+    console = context.console
+    state = context.state()
+    entry = state.lesson(lesson)
+    if entry.ever_passed and entry.passes_now:
+        unlocked = [now for now in state.lessons if now.open and not before.lesson(now.lesson).open]
+        regressed = look_again(context, state, lesson)
+        state = context.state() if regressed else state
+        console.print(passed_view(lesson, state, unlocked), width=text_width(console))
+        for other in regressed:
+            words = f"{other.short} passed before and fails now: a later edit broke it."
+            console.print(
+                Text.assemble("\n", ("✗ ", "bad"), clean(words), " ", (f"intro2llm check {other.short}", "command"))
+            )
+    elif task is not None:
+        console.print(task_passed_view(task, entry, state), width=text_width(console))
+
+
+def look_again(context: Context, state: CourseState, lesson: Lesson) -> list[Lesson]:
+    """Check the lessons that passed before their files were changed; returns those that fail now."""
+    regressed = []
+    for entry in state.lessons:
+        if entry.lesson.id != lesson.id and entry.ever_passed and entry.passes_now is None:
+            result = run(context, entry.lesson)
+            if result.problem is not None and result.problem.kind == "interrupted":
+                raise KeyboardInterrupt
+            if not result.passed:
+                regressed.append(entry.lesson)
+    return regressed
+
+
+def text_width(console: Console) -> int:
+    return min(console.width, 120)

@@ -1,0 +1,76 @@
+"""The commands that only look: a bare `intro2llm`, `status`, `list`, `next`, `read`. They write nothing."""
+
+from __future__ import annotations
+
+from coursecli.cli.context import Context
+from coursecli.errors import WorkspaceError
+
+
+def home(context: Context) -> int:
+    """Where you are, and the one next command; outside any workspace, how to make one."""
+    from coursecli.course.workspace import last_used
+    from coursecli.render.overview import home_view
+
+    try:
+        state = context.state()
+    except WorkspaceError:
+        if context.chosen_workspace or last_used():
+            raise
+        from rich.text import Text
+
+        from coursecli.render.console import clean
+
+        console = context.console
+        console.print(clean(f"{context.course.manifest.title}: {len(context.course.lessons)} lessons.", "title"))
+        console.print("You have no workspace yet: the folder with your code and your progress.\n")
+        console.print(Text.assemble("Next: ", ("intro2llm init my-llm", "command")))
+        return 0
+    context.console.print(home_view(context.course, state))
+    return 0
+
+
+def status(context: Context) -> int:
+    from coursecli.render.overview import status_view
+
+    console = context.console
+    state = context.state()
+    console.print(status_view(context.course, state, workspace=str(context.workspace.root), width=console.width))
+    return 0
+
+
+def list_lessons(context: Context) -> int:
+    """Stages, lessons, tasks and their state; for instructors, what learners get wrong in each."""
+    from coursecli.render.overview import lesson_list
+
+    console = context.console
+    state = context.state()
+    console.print(lesson_list(context.course, state, width=console.width))
+    if context.instructor:
+        from coursecli.render.teaching import lesson_notes
+
+        for lesson in context.course.lessons:
+            console.print()
+            console.print(lesson_notes(lesson, context.store.attempts(lesson.id)))
+    return 0
+
+
+def next_command(context: Context) -> int:
+    from coursecli.render.overview import next_view
+
+    context.console.print(next_view(context.state()))
+    return 0
+
+
+def read(context: Context, reference: str | None) -> int:
+    """A lesson's text, in the pager when a person is watching."""
+    from coursecli.errors import ContentError
+    from coursecli.render.console import paged
+    from coursecli.render.lesson import lesson_view
+
+    lesson = context.pick(reference)[0]
+    try:
+        text = lesson.readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContentError(f"{lesson.readme}: cannot be read: {error}") from error
+    paged(context.console, lesson_view(text, width=context.console.width))
+    return 0

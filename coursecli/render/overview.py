@@ -1,0 +1,140 @@
+"""Where the learner stands: `list`, `status`, the one next command. State is a sign and a word, never colour alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from coursecli.render.console import clean
+
+if TYPE_CHECKING:
+    from coursecli.course.catalogue import Course
+    from coursecli.progress.state import CourseState, LessonState, TaskState
+
+NARROW = 64
+
+
+def task_words(task: TaskState) -> tuple[str, str, str]:
+    """Sign, words and style of a task's state."""
+    if task.passes_now:
+        return "✓", "passed", "good"
+    if task.passes_now is False:
+        return "✗", "fails now, passed before" if task.ever_passed else "does not pass yet", "bad"
+    if task.ever_passed:
+        return "≈", "passed, changed since", "wait"
+    return "○", "to write", ""
+
+
+def lesson_words(entry: LessonState) -> tuple[str, str, str]:
+    """Sign, words and style of a lesson's state."""
+    if entry.regressed:
+        return "✗", "regressed: passed before, fails now", "bad"
+    if entry.ever_passed:
+        return ("✓", "passed", "good") if entry.passes_now else ("≈", "passed, changed since", "wait")
+    if entry.skipped:
+        return "»", "skipped", "quiet"
+    if entry.locked_by:
+        return "·", f"locked: needs {', '.join(lesson.short for lesson in entry.locked_by)}", "quiet"
+    if entry.started:
+        done = sum(task.passes_now is True for task in entry.tasks)
+        return "▸", f"started, {done} of {len(entry.tasks)} tasks pass", "mark"
+    return "○", "open", ""
+
+
+def lesson_list(course: Course, state: CourseState, *, width: int) -> RenderableType:
+    """Stages, lessons and tasks, and how far each is."""
+    parts: list[RenderableType] = [_heading(course, state)]
+    for stage in course.manifest.stages:
+        parts += [Text(), clean(stage.title, "title")]
+        table = _table(width)
+        for entry in state.lessons:
+            if entry.lesson.stage.id != stage.id:
+                continue
+            sign, words, style = lesson_words(entry)
+            title = clean(f"{entry.lesson.number:02d}  {entry.lesson.title}")
+            _row(table, width, Text(sign, style), title, Text(words, style))
+            for task in entry.tasks:
+                sign, words, style = ("·", "", "quiet") if entry.locked_by else task_words(task)
+                _row(table, width, Text(), _task_title(task, sign, style), Text(words, style))
+        parts.append(table)
+    return Group(*parts)
+
+
+def status_view(course: Course, state: CourseState, *, workspace: str, width: int) -> RenderableType:
+    """The current lesson with its tasks, what has changed in the others, and the next command."""
+    parts: list[RenderableType] = [_heading(course, state), clean(workspace, "quiet")]
+    if state.current is not None:
+        entry = state.lesson(state.current)
+        lesson = entry.lesson
+        parts += [Text(), clean(f"Lesson {lesson.number:02d} · {lesson.title}", "title")]
+        parts.append(clean(f"{lesson.manifest.summary} About {_duration(lesson.manifest.minutes)}.", "quiet"))
+        table = _table(width)
+        for task in entry.tasks:
+            sign, words, style = task_words(task)
+            _row(table, width, Text(), _task_title(task, sign, style), Text(words, style))
+        parts.append(table)
+    changed = [entry for entry in state.lessons if entry.ever_passed and not entry.passes_now]
+    if changed:
+        parts.append(Text())
+        for entry in changed:
+            sign, words, style = lesson_words(entry)
+            why = f" ({'; '.join(entry.stale)})" if entry.stale else ""
+            line = Text.assemble((f"{sign} ", style), clean(f"{entry.lesson.short} {words}{why}. "))
+            parts.append(line.append(f"intro2llm check {entry.lesson.short}", "command"))
+    return Group(*parts, Text(), next_view(state))
+
+
+def home_view(course: Course, state: CourseState) -> RenderableType:
+    """What a bare `intro2llm` says: where you are, and the one next command."""
+    line = Text()
+    if state.current is not None:
+        entry = state.lesson(state.current)
+        line = clean(f"Lesson {entry.lesson.number:02d} · {entry.lesson.title}: {lesson_words(entry)[1]}")
+    return Group(_heading(course, state), *([line] if line else []), Text(), next_view(state))
+
+
+def next_view(state: CourseState) -> RenderableType:
+    """The one next command, and why."""
+    return Group(
+        Text.assemble("Next: ", (state.next_command, "command")),
+        Padding(clean(state.next_reason), (0, 0, 0, 6), expand=False),
+    )
+
+
+def _heading(course: Course, state: CourseState) -> Text:
+    done = sum(entry.done for entry in state.lessons)
+    lessons = "lesson" if len(state.lessons) == 1 else "lessons"
+    return Text.assemble(clean(course.manifest.title, "title"), f": {done} of {len(state.lessons)} {lessons} done")
+
+
+def _task_title(task: TaskState, sign: str, style: str) -> Text:
+    return Text.assemble((f"{sign} ", style), clean(task.task.title), " ", clean(f"({task.task.id})", "quiet"))
+
+
+def _table(width: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=1)
+    table.add_column(overflow="fold")
+    if width >= NARROW:
+        table.add_column(overflow="fold")
+    return table
+
+
+def _row(table: Table, width: int, sign: Text, title: Text, words: Text) -> None:
+    """Three columns; on a narrow screen the state goes under the title."""
+    if width >= NARROW:
+        table.add_row(sign, title, words)
+    else:
+        table.add_row(sign, title)
+        if words:
+            table.add_row(Text(), Text("  ").append_text(words))
+
+
+def _duration(minutes: int) -> str:
+    if minutes < 100:
+        return f"{minutes} minutes"
+    return f"{round(minutes / 30) / 2:g} hours"

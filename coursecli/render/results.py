@@ -1,0 +1,246 @@
+"""A check's result: one failing test, whole; the rest one line each; after a pass, what was learnt and what is next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from coursecli.check.results import CheckResult, Frame, Problem, TestResult
+from coursecli.expect.payload import Failure
+from coursecli.render.console import clean, visible
+from coursecli.render.failure import failure_view
+from coursecli.render.source import excerpt, pointer
+
+if TYPE_CHECKING:
+    from coursecli.course.catalogue import Lesson
+    from coursecli.course.manifest import MistakeCatalogue, Task
+    from coursecli.progress.state import CourseState, LessonState
+
+SIGNS = {
+    "passed": ("✓", "passed", "good"),
+    "failed": ("✗", "failed", "bad"),
+    "error": ("✗", "raised an error", "bad"),
+    "not_written": ("○", "not written yet", "wait"),
+    "timeout": ("✗", "took too long", "bad"),
+    "crashed": ("✗", "crashed", "bad"),
+    "tampered": ("✗", "changed the tests' tools", "bad"),
+    "blocked": ("·", "waits for another task", "quiet"),
+    "not_run": ("·", "not run", "quiet"),
+}
+OUTPUT_LINES, OUTPUT_CHARACTERS = 12, 2000
+LISTED = 30
+
+
+class ResultView:
+    """Renders one check of `lesson` on the files of `package`, the learner's."""
+
+    def __init__(
+        self, result: CheckResult, lesson: Lesson, mistakes: MistakeCatalogue, package: Path, *, width: int
+    ) -> None:
+        self.result = result
+        self.lesson = lesson
+        self.mistakes = {mistake.id: mistake for mistake in mistakes.mistakes}
+        self.package = package
+        self.root = package.parent
+        self.width = width
+
+    def failing(self, first: TestResult | None, *, show_all: bool) -> RenderableType:
+        """A check that did not pass: `first` is the test to look at."""
+        parts: list[RenderableType] = []
+        if self.result.problem is not None:
+            parts.append(self.problem(self.result.problem))
+        shown = [first] if first is not None else []
+        if show_all:
+            shown += [test for test in self.result.tests if _is_failing(test) and test is not first]
+        for test in shown:
+            parts += [self.whole(test), Text()]
+        if self.result.suspects:
+            parts += [self.suspects(), Text()]
+        if self.result.tests:
+            parts.append(self.list_of_tests(shown, everything=show_all))
+        task = first.task if first is not None else (self.result.scope[0] if len(self.result.scope) == 1 else "")
+        return Group(*parts, *self._last_words(task, first))
+
+    def problem(self, problem: Problem) -> RenderableType:
+        """What kept the tests from running."""
+        parts: list[RenderableType] = [clean(problem.summary, "bad")]
+        if problem.frame is not None:
+            parts += [Text(), *self._code(problem.frame)]
+        if problem.detail:
+            parts += [Text(), clean(problem.detail)]
+        if problem.remedy:
+            parts += [Text(), clean(problem.remedy)]
+        return Group(*parts, Text())
+
+    def whole(self, test: TestResult) -> RenderableType:
+        """One test with everything that helps: words, difference, mistake, the learner's line, their output."""
+        sign, words, style = SIGNS[test.outcome]
+        task = self.lesson.task(test.task)
+        parts: list[RenderableType] = [
+            Text.assemble((f"{sign} ", style), clean(task.title, "title"), (f"  {words}", style))
+        ]
+        parts += [Padding(clean(test.title), (0, 0, 0, 2), expand=False), Text()]
+        if test.outcome == "not_written":
+            parts += self._not_written(test, task)
+        elif test.failure is not None:
+            parts += [*self._failure(test.failure), Text(), *self._where(task)]
+        elif test.outcome in ("timeout", "crashed"):
+            parts.append(clean(f"It {test.note}.", "bad"))
+        elif test.error is not None:
+            error = test.error
+            parts.append(clean(f"{error.type}: {error.message}" if error.message else error.type, "bad"))
+        if test.note and test.outcome not in ("timeout", "crashed"):
+            parts.append(clean(test.note))
+        if test.error is not None and test.error.frames and test.outcome != "not_written":
+            parts += [Text(), *self._code(test.error.frames[-1]), *self._called_from(test.error.frames[:-1])]
+        if test.output:
+            parts += [Text(), *_output(test)]
+        return Group(*parts)
+
+    def list_of_tests(self, shown: list[TestResult], *, everything: bool) -> RenderableType:
+        """Every test in one line. Without `everything`, those that passed are only counted."""
+        passed = sum(test.outcome == "passed" for test in self.result.tests)
+        count = len(self.result.tests)
+        parts: list[RenderableType] = [Text(f"{passed} of {count} tests pass.", style="title")]
+        listed = [test for test in self.result.tests if everything or (test.outcome != "passed" and test not in shown)]
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(width=1)
+        table.add_column(overflow="fold")
+        for test in listed if everything else listed[:LISTED]:
+            sign, words, style = SIGNS[test.outcome]
+            line = Text.assemble(clean(test.title), (f"  {words}", style))
+            if everything and test.note and test.outcome in ("blocked", "not_run"):
+                line.append_text(clean(f" ({test.note})", "quiet"))
+            table.add_row(Text(sign, style), line)
+        if listed:
+            parts.append(table)
+        if len(listed) > LISTED and not everything:
+            parts.append(Text(f"and {len(listed) - LISTED} more", style="quiet"))
+        if any(_is_failing(test) for test in listed) and not everything:
+            command = f"intro2llm check {self._name} --all"
+            parts.append(Text.assemble(("Every failing test, whole: ", "quiet"), (command, "command")))
+        return Group(*parts)
+
+    def suspects(self) -> RenderableType:
+        """Which earlier part makes the integration test fail."""
+        names = " and ".join(
+            f"{suspect.lesson.partition('_')[0]}'s {suspect.title}" for suspect in self.result.suspects
+        )
+        verb = "is" if len(self.result.suspects) == 1 else "are"
+        right = f"Your work on this lesson is right: with the reference in place of {names}, the test passes."
+        return clean(f"{right} So {names} {verb} the place to look.", "mark")
+
+    @property
+    def _name(self) -> str:
+        scope = self.result.scope
+        return self.lesson.short if self.result.whole_lesson or len(scope) != 1 else scope[0]
+
+    def _failure(self, failure: Failure) -> list[RenderableType]:
+        """The difference, then the name of the mistake that it shows, and what is wrong about it."""
+        mistake = self.mistakes.get(failure.mistake or "")
+        if mistake is None:
+            return [failure_view(failure, width=self.width)]
+        difference = failure_view(msgspec.structs.replace(failure, mistake=None), width=self.width)
+        return [difference, Text(), clean(mistake.name, "mark"), clean(mistake.explanation)]
+
+    def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
+        frame = test.error.frames[-1] if test.error and test.error.frames else None
+        symbol = frame.function if frame and frame.function else task.symbols[0]
+        parts: list[RenderableType] = []
+        if frame is not None:
+            parts += [
+                clean(f"Write {symbol} next: it is in {frame.file}, line {frame.line}."),
+                Text(),
+                *self._code(frame),
+            ]
+        else:
+            parts += [clean(f"Write {symbol} next."), *self._where(task)]
+        return [
+            *parts,
+            Text(),
+            Text.assemble("Read about it: ", (f"intro2llm read {self.lesson.number:02d}", "command")),
+        ]
+
+    def _where(self, task: Task) -> list[RenderableType]:
+        found = pointer(self.package / task.file, task.symbols)
+        if found is None:
+            return []
+        symbol, line = found
+        return self._code(Frame(f"{self.package.name}/{task.file}", line, symbol))
+
+    def _code(self, frame: Frame) -> list[RenderableType]:
+        place = f"{frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else "")
+        return [clean(f"Your code: {place}"), excerpt(self.root / frame.file, frame.line, fallback=frame.source)]
+
+    def _called_from(self, frames: list[Frame]) -> list[RenderableType]:
+        return [
+            clean(
+                f"called from {frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else ""), "quiet"
+            )
+            for frame in reversed(frames[-3:])
+        ]
+
+    def _last_words(self, task: str, first: TestResult | None) -> Iterable[RenderableType]:
+        if task and (first is None or first.outcome != "tampered"):
+            yield Text()
+            yield Text.assemble("A hint: ", (f"intro2llm hint {task}", "command"))
+
+
+def passed_view(lesson: Lesson, state: CourseState, unlocked: list[LessonState]) -> RenderableType:
+    """Both suites passed: what was learnt, what the model can do now, what is open now, the next command."""
+    unlocks = lesson.manifest.unlocks
+    parts: list[RenderableType] = [
+        Text.assemble(("✓ ", "good"), clean(f"Lesson {lesson.number:02d} · {lesson.title}: passed", "title")),
+        Text(),
+        _labelled("Learnt", unlocks.learned),
+        _labelled("Now", unlocks.can_now),
+    ]
+    for entry in unlocked:
+        parts.append(_labelled("Open", f"lesson {entry.lesson.number:02d} · {entry.lesson.title}"))
+    if unlocks.features:
+        parts.append(_labelled("Open", "the commands " + ", ".join(unlocks.features)))
+    return Group(*parts, Text(), _labelled("Next", state.next_command, "command"), _labelled("", state.next_reason))
+
+
+def task_passed_view(task: Task, entry: LessonState, state: CourseState) -> RenderableType:
+    """One task passed, the lesson as a whole is not decided."""
+    done = sum(each.passes_now is True for each in entry.tasks)
+    return Group(
+        Text.assemble(("✓ ", "good"), clean(f"{task.title}: passed", "title")),
+        Text(f"  {done} of {len(entry.tasks)} tasks of {entry.lesson.short} pass."),
+        Text(),
+        _labelled("Next", state.next_command, "command"),
+        _labelled("", state.next_reason),
+    )
+
+
+def _labelled(label: str, text: str, style: str = "") -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=6)
+    table.add_column(overflow="fold")
+    table.add_row(Text(label, style="quiet"), clean(text, style))
+    return table
+
+
+def _output(test: TestResult) -> list[RenderableType]:
+    """What the learner's code printed, cleaned and capped."""
+    lines = visible(test.output[:OUTPUT_CHARACTERS]).rstrip("\n").split("\n")
+    dropped = test.output_cut + max(0, len(test.output) - OUTPUT_CHARACTERS)
+    parts: list[RenderableType] = [Text("Your code printed:", style="quiet")]
+    parts += [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines[:OUTPUT_LINES]]
+    more = len(lines) - OUTPUT_LINES
+    if more > 0 or dropped:
+        left_out = [f"{more} more lines"] * (more > 0) + [f"{dropped} more characters"] * bool(dropped)
+        parts.append(Text(f"  … and {' and '.join(left_out)}", style="quiet"))
+    return parts
+
+
+def _is_failing(test: TestResult) -> bool:
+    return test.outcome not in ("passed", "blocked", "not_run")
