@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coursecli.cli.context import Action
 from coursecli.cli.quick import globals_first, quick_action
-from coursecli.errors import CourseError, UsageError
+from coursecli.errors import CourseError, UsageError, WorkspaceError
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -39,6 +39,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in first:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a full disk, a folder without permission
+            where = f"{error.filename}: {error.strerror or error}"
+            return report(WorkspaceError(where, "Type: intro2llm doctor"), plain="--plain" in first)
         return report(_Unexpected(error), plain="--plain" in first)
 
 

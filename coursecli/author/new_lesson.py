@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,14 @@ def create(course: Course, path: str, title: str) -> list[Path]:
     manifest_file = course.root / "course.yaml"
     manifest_text = _with_lesson(manifest_file, stage, lesson)
     name = lesson.split("_", 1)[1]
-    values = {"lesson": lesson, "number": number, "title": title, "name": name, "package": course.package_name}
+    values = {
+        "lesson": lesson,
+        "number": number,
+        "title": title,
+        "quoted title": json.dumps(title, ensure_ascii=False),  # also a YAML string, whatever stands in it
+        "name": name,
+        "package": course.package_name,
+    }
     solution = course.solutions_dir / f"{name}.py"
     written = []
     for target, template in {
@@ -113,7 +121,7 @@ One section for every task, headed by the task's title.
 """
 
 LESSON = """id: <<lesson>>
-title: <<title>>
+title: <<quoted title>>
 summary: One sentence.
 minutes: 60
 tasks:
@@ -177,7 +185,7 @@ def test_double_at_the_edges():
         expect_equal(double(x), x + x, what=f"double({x})", lookalikes={"square-not-double": x**2})
 '''
 
-SOLUTION = '''"""<<title>>."""
+SOLUTION = '''"""What this file is for, in one line."""
 
 
 def double(x: int) -> int:

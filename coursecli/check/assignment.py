@@ -41,7 +41,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     known_files: list[str]
     """Every file that the course knows: one that it does not know is the learner's own, and guarded too."""
     gates: bool = True
-    """Whether tests wait: the advanced suite for the basic one, a task for those that it needs. `dev check` wants every test run."""
+    """Whether tests wait: the advanced suite for the basic one, a task for those that it needs."""
     test_seconds: float
     import_seconds: float
     memory_bytes: int

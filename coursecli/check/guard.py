@@ -9,8 +9,9 @@ import builtins
 import functools
 import importlib
 import math
+import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -106,23 +107,49 @@ class Tools:
         kit = [name for name in sys.modules if name.startswith(("coursecli.", "msgspec"))]
         related = [f"{name}.nn.functional" for name in preloaded] + [f"{name}.linalg" for name in preloaded]
         modules = [sys.modules[name] for name in (*_TOOLS, *kit, *preloaded, *related) if name in sys.modules]
-        self._owners: list[tuple[str, Any]] = [(module.__name__, module) for module in (*modules, builtins, math)]
+        owners: list[tuple[str, Any]] = [(module.__name__, module) for module in (*modules, builtins, math)]
         for module in modules:
-            self._owners += [(f"{module.__name__}.{name}", kind) for name, kind in _own_classes(module)]
-        self._seen = [(where, owner, dict(_fingerprints(owner))) for where, owner in self._owners]
+            owners += [(f"{module.__name__}.{name}", kind) for name, kind in _own_classes(module)]
+        self._seen = [_Seen(where, owner) for where, owner in owners]
 
     def replaced(self) -> str | None:
         """The dotted name of one thing that is not what it was, or None."""
-        for where, owner, before in self._seen:
-            members = vars(owner)
-            for name, (value, code) in before.items():
-                now = members.get(name)
-                if now is value:
-                    if code is not None and _code(now) != code:
-                        return f"{where}.{name}"
-                elif not _by_its_library(now, name, where):
-                    return f"{where}.{name}"
+        return next((name for seen in self._seen if not seen.intact() and (name := seen.changed())), None)
+
+
+class _Seen:
+    """The callables of one module or class, as they were. Looked at after every test, so that comparing is one pass."""
+
+    def __init__(self, where: str, owner: Any) -> None:
+        self._where = where
+        self._members: Mapping[str, Any] = vars(owner)
+        callables = {name: value for name, value in self._members.items() if _judges(name, value)}
+        self._names, self._values = tuple(callables), tuple(callables.values())
+        ours = where.startswith("coursecli.")
+        self._functions = [value for value in self._values if ours and isinstance(value, FunctionType)]
+        self._codes = [value.__code__ for value in self._functions]
+
+    def intact(self) -> bool:
+        now = map(self._members.get, self._names)
+        return all(map(operator.is_, now, self._values)) and all(
+            function.__code__ is code for function, code in zip(self._functions, self._codes)
+        )
+
+    def changed(self) -> str | None:
+        for name, value in zip(self._names, self._values):
+            now = self._members.get(name)
+            if now is not value and not _by_its_library(now, name, self._where):
+                return f"{self._where}.{name}"
+        for function, code in zip(self._functions, self._codes):
+            if function.__code__ is not code:
+                return f"{self._where}.{function.__name__}"
         return None
+
+
+def _judges(name: str, value: Any) -> bool:
+    if name == "__doc__" or isinstance(value, ModuleType):
+        return False
+    return callable(value) or isinstance(value, classmethod | staticmethod | property)
 
 
 def _by_its_library(now: Any, name: str, where: str) -> bool:
@@ -141,17 +168,3 @@ def _own_classes(module: ModuleType) -> Iterator[tuple[str, type]]:
             value.__module__ == module.__name__ if small else name in ("Tensor", "Generator", "ndarray")
         ):
             yield name, value
-
-
-def _fingerprints(owner: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    for name, value in list(vars(owner).items()):
-        if name == "__doc__" or isinstance(value, ModuleType):
-            continue
-        if callable(value) or isinstance(value, classmethod | staticmethod | property):
-            yield name, (value, _code(value))
-
-
-def _code(value: Any) -> Any:
-    if isinstance(value, FunctionType):
-        return value.__code__, value.__defaults__
-    return None

@@ -94,8 +94,8 @@ class _Session:
     expected: list[TestCase]
     run: Run
     listener: Listener
+    gates: bool
     _run_ends: float | None = None
-    gates: bool = True
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def go(self, starter: Starter | None) -> Problem | None:

@@ -14,6 +14,7 @@ from coursecli.cli.context import Context
 from coursecli.course.mistakes import load_mistakes
 from coursecli.course.suites import read_suites
 from coursecli.course.workspace import remember
+from coursecli.errors import CourseError
 from coursecli.progress.evidence import gather
 from coursecli.render.console import clean
 from coursecli.render.progress import CheckProgress
@@ -36,23 +37,33 @@ def check(context: Context, target: str | None, *, show_all: bool, as_json: bool
     context.require_started(lesson)
     remember(context.workspace)
     before = context.state()
-    result = run(context, lesson, task, quiet=as_json)
-    if result.problem is not None and result.problem.kind == "interrupted":
+    result, unsaved = run(context, lesson, task, quiet=as_json)
+    if interrupted(result):
         context.say("Stopped. Nothing is running any more, and your progress is as it was.")
         return INTERRUPTED
     if as_json:
         import msgspec
 
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
-    elif result.passed:
+    elif not result.passed:
+        show_failure(context, lesson, result, show_all=show_all)
+    elif unsaved is None:
         show_pass(context, before, lesson, task)
     else:
-        show_failure(context, lesson, result, show_all=show_all)
+        context.console.print(Text.assemble(("✓ ", "good"), "Passed, but that could not be written down."))
+    if unsaved is not None:
+        raise unsaved
     return PASSED if result.passed else NOT_YET
 
 
-def run(context: Context, lesson: Lesson, task: Task | None = None, *, quiet: bool = False) -> CheckResult:
-    """Check and store the attempt, unless it was interrupted. Shows which test runs, unless `quiet`."""
+def run(
+    context: Context, lesson: Lesson, task: Task | None = None, *, quiet: bool = False
+) -> tuple[CheckResult, CourseError | None]:
+    """Check and store the attempt, unless it was interrupted. Shows which test runs, unless `quiet`.
+
+    Returns:
+        the result, and why it could not be stored, if so: it is worth showing all the same.
+    """
     evidence = gather(context.course, lesson, context.workspace.package)
     tasks = {task.id} if task else None
     root = context.workspace.root
@@ -62,9 +73,17 @@ def run(context: Context, lesson: Lesson, task: Task | None = None, *, quiet: bo
         title = task.title if task else lesson.short
         with CheckProgress(context.console, title, read_suites(lesson)) as progress:
             result = check_lesson(context.course, lesson, root, tasks=tasks, listener=progress)
-    if result.problem is None or result.problem.kind != "interrupted":
+    if interrupted(result):
+        return result, None
+    try:
         context.store.record_attempt(result, evidence)
-    return result
+    except CourseError as error:
+        return result, error
+    return result, None
+
+
+def interrupted(result: CheckResult) -> bool:
+    return result.problem is not None and result.problem.kind == "interrupted"
 
 
 def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_all: bool) -> None:
@@ -106,8 +125,8 @@ def look_again(context: Context, state: CourseState, lesson: Lesson) -> list[Les
     regressed = []
     for entry in state.lessons:
         if entry.lesson.id != lesson.id and entry.ever_passed and entry.passes_now is None:
-            result = run(context, entry.lesson)
-            if result.problem is not None and result.problem.kind == "interrupted":
+            result, _ = run(context, entry.lesson)
+            if interrupted(result):
                 raise KeyboardInterrupt
             if not result.passed:
                 regressed.append(entry.lesson)

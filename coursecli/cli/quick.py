@@ -6,8 +6,12 @@ other form than the plain one goes there.
 
 from __future__ import annotations
 
+import os
+
 from coursecli.cli.context import Action, Context, Options
 
+COMPLETION = "_INTRO2LLM_COMPLETE"
+"""Set by the shell when it asks Typer for completions."""
 FLAGS = {"--plain": "plain", "--instructor": "instructor", "--debug": "debug"}
 VALUES = {"--course": "course", "--workspace": "workspace"}
 
@@ -46,7 +50,7 @@ def read_options(first: list[str]) -> Options:
 def quick_action(arguments: list[str]) -> Action | None:
     """What to do for the plain forms of the looking commands; None for anything else."""
     first, rest = globals_first(arguments)
-    if rest not in ([], ["status"], ["list"], ["next"]):
+    if COMPLETION in os.environ or rest not in ([], ["status"], ["list"], ["next"]):
         return None
     context = Context(read_options(first))
 

@@ -97,11 +97,11 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
     seen = context.store.hint_level(task.id)
     upto = min(level or seen + 1, len(task.hints))
     console.print(clean(f"{task.title} ({task.id}), in {task.file}", "title"))
+    if upto > seen:
+        context.store.record_hint(task.id, upto)
     first = 1 if level else upto
     for number in range(first, upto + 1):
         console.print(hint_view(number, len(task.hints), task.hints[number - 1]))
-    if upto > seen:
-        context.store.record_hint(task.id, upto)
     if upto < len(task.hints):
         console.print(Text.assemble(("\nOne more: ", "quiet"), (f"intro2llm hint {task.id}", "command")))
     else:

@@ -62,9 +62,9 @@ class Editor:
         inserted = ["", *reindent(block, indent).split("\n")]
         self._inserted.append((tail(self.lines, home), _IN_CLASS, -len(indent), inserted))
 
-    def append(self, block: str, *, blank: int) -> None:
-        """Put `block` at the end of the file, after `blank` blank lines."""
-        above = [""] * blank if self._lines else []
+    def append(self, block: str) -> None:
+        """Put `block` at the end of the file, two blank lines below what is there."""
+        above = ["", ""] if self._lines else []
         self._inserted.append((len(self._lines), _AT_END, 0, [*above, *block.split("\n")]))
 
     def replace(self, first: int, last: int, lines: list[str]) -> None:

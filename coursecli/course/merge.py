@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from coursecli.course.editor import Editor, plain
 from coursecli.course.imports import bound_names, import_lines, imported_names, names_used
-from coursecli.course.symbols import Function, Symbol, comments_above, symbols, tail
+from coursecli.course.symbols import Symbol, comments_above, symbols, tail
 
 
 @dataclass
@@ -54,7 +54,7 @@ def add(
         home = homes.get(symbol.owner)
         block = "\n".join(source[comments_above(source, symbol.start) - 1 : tail(source, symbol)])
         if not symbol.owner:
-            editor.append(block, blank=2 if isinstance(symbol.node, Function | ast.ClassDef) else 1)
+            editor.append(block)
         elif home is None or not isinstance(home.node, ast.ClassDef):
             result.problems.append(f"the class {symbol.owner} is not in the file, so {symbol.name} was not added")
             continue

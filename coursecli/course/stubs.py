@@ -155,7 +155,8 @@ def _cut(source: str, tree: ast.Module, symbol: Symbol) -> str:
     before = block[place - 1] if place else None
     after = block[place + 1] if place + 1 < len(block) else None
     if before is None and after is None:  # a class must not be left empty
-        lines[symbol.start - 1 : tail(lines, symbol)] = [" " * symbol.node.col_offset + "pass"]
+        first = comments_above(lines, symbol.start)
+        lines[first - 1 : tail(lines, symbol)] = [" " * symbol.node.col_offset + "pass"]
         return "\n".join(lines)
 
     first, last = comments_above(lines, symbol.start) - 1, tail(lines, symbol)

@@ -84,15 +84,15 @@ def comments_above(lines: list[str], start: int) -> int:
     return start
 
 
-def header_end(source: str, node: Function | ast.ClassDef) -> tuple[int, int]:
+def header_end(lines: list[str], node: Function | ast.ClassDef) -> tuple[int, int]:
     """Line and column (in characters) just after the colon that ends a signature."""
     depth = 0
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.start[0] < node.lineno or token.type != tokenize.OP:
-            continue
-        depth += _NESTING.get(token.string, 0)
-        if token.string == ":" and depth == 0:
-            return token.end
+    rest = iter(lines[node.lineno - 1 :])
+    for token in tokenize.generate_tokens(lambda: next(rest, "") + "\n"):
+        if token.type == tokenize.OP:
+            depth += _NESTING.get(token.string, 0)
+            if token.string == ":" and depth == 0:
+                return node.lineno - 1 + token.end[0], token.end[1]
     raise ValueError(f"line {node.lineno} has no colon")  # cannot be: the text has been parsed
 
 
@@ -100,7 +100,7 @@ def head(source: str, lines: list[str], symbol: Symbol) -> list[str]:
     """The decorators, signature and docstring of a function: everything but its body."""
     node = symbol.node
     assert isinstance(node, Function)
-    line, column = header_end(source, node)
+    line, column = header_end(lines, node)
     kept = lines[symbol.start - 1 : line]
     first = node.body[0]
     if first.lineno == line:  # the body begins on the line of the signature

@@ -1,4 +1,4 @@
-"""The expectation kit: what the tests of a lesson call to compare the learner's values with an oracle, and to say why they differ."""
+"""The expectation kit: what a lesson's tests call to compare values with an oracle, and to say why they differ."""
 
 from coursecli.expect.causal import expect_causal
 from coursecli.expect.chance import expect_distribution

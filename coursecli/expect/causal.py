@@ -26,7 +26,7 @@ def expect_causal(
     output_axis: int | None = None,
     mistake: str | None = None,
 ) -> None:
-    """Changing `x` at one position of `axis` leaves the outputs before it as they are, and changes something from it on.
+    """Changing `x` at one position of `axis` leaves the outputs before it as they are, and changes some from it on.
 
     `x` holds floating-point numbers, or ids, which are replaced by other ids that occur in it. The output has the
     positions along `output_axis` (default: the same axis).
@@ -125,7 +125,7 @@ def _leak(what: str, changes: Any, leaks: Any, positions: list[int], mistake: st
     return Failure(
         kind="causality",
         what=what,
-        summary=f"Position {seeing} sees position {seen}, which comes later: changing the input there moved it by {size}.",
+        summary=f"Position {seeing} sees position {seen}, which comes later: a change there moved it by {size}.",
         expected=f"the output at {seeing} stays as it is",
         actual=f"it moves by {size}",
         facts={"leaks": f"{plural(int(leaks.sum()), 'pair')} of an output and a later input"},

@@ -1,8 +1,8 @@
 """Drawn ids against their probabilities, with a bound on the false-alarm rate.
 
-For every id, and for every set of the k most probable ids, the count is binomial. A count is refused when its tail is less
-probable than `false_alarm` shared out over all these tests and both sides (the union bound), so a right sampler fails with a
-probability of at most `false_alarm`, whatever the distribution and however few the draws.
+For every id, and for every set of the k most probable ids, the count is binomial. A count is refused when its tail is
+less probable than `false_alarm` shared out over all these tests and both sides (the union bound), so a right sampler
+fails with a probability of at most `false_alarm`, whatever the distribution and however few the draws.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def expect_distribution(
     mistake: str | None = None,
     false_alarm: float = 1e-9,
 ) -> None:
-    """The drawn ids have these probabilities (a sequence by id, or a dict); at most `false_alarm` is a right sampler refused.
+    """The drawn ids have these probabilities (a sequence by id, or a dict).
 
+    A right sampler is refused with a probability of at most `false_alarm`.
     Lookalikes are distributions: the one under which the draws are most likely is named, if they fit it.
     """
     wanted = _distribution(probabilities)
@@ -151,8 +152,8 @@ def tail(seen: int, total: int, p: float) -> float:
 def _summary(worst: _Surprise, impossible: list[int], counts: Counter[int], total: int) -> str:
     if impossible:
         drawn = sum(counts[token] for token in impossible)
-        ids = f"{'Id' if len(impossible) == 1 else 'Ids'} {listed(impossible)}"
-        return f"{ids} cannot be drawn (probability 0), but {'was' if len(impossible) == 1 else 'were'}: {drawn} of {total}."
+        ids = f"Id {impossible[0]} has" if len(impossible) == 1 else f"Ids {listed(impossible)} have"
+        return f"{ids} probability 0, but came in {plural(drawn, 'draw')} of {total}."
     which = f"Id {worst.ids[0]}" if len(worst.ids) == 1 else f"One of the {len(worst.ids)} most probable ids"
     return f"{which} was drawn {worst.seen} times of {total}; about {total * worst.probability:.4g} are expected."
 

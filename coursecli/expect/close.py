@@ -34,7 +34,7 @@ def expect_close(
     mistake: str | None = None,
     check_dtype: bool = True,
 ) -> None:
-    """`actual` has the type, shape and dtype of `expected`, and |actual − expected| ≤ atol + rtol · |expected| everywhere.
+    """`actual` has the type, shape and dtype of `expected`, and |actual − expected| ≤ atol + rtol · |expected|.
 
     NaN agrees only with NaN, an infinity with its like. `dims` names the axes: "B T C".
     """
@@ -206,7 +206,7 @@ def dtype_cause(got: str, wanted: str) -> list[str]:
         return [f"The precision of the input is lost: somewhere it was converted to {got}."]
     if wanted.startswith(("int", "uint")) and got.startswith(("float", "bfloat")):
         return [
-            "Ids, positions and counts are whole numbers: `/` and `mean` turn them into floats, and so does a new tensor."
+            "Ids, positions and counts are whole numbers: `/`, `mean` and a new tensor without a dtype give floats."
         ]
     if wanted == "bool":
         return ["A comparison gives bool; arithmetic on it, or torch.ones and torch.zeros without a dtype, does not."]

@@ -1,4 +1,4 @@
-"""How many expectations have been evaluated: a test that passes without a single one is not a pass. The runner reads it."""
+"""How many expectations have been evaluated: the runner refuses a test that passes without a single one."""
 
 from __future__ import annotations
 

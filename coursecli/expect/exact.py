@@ -101,9 +101,10 @@ def _token_failure(got: list[Any], wanted: list[Any], what: str, mistake: str | 
     shown, sought = [brief(token, 60) for token in got], [brief(token, 60) for token in wanted]
     first = next((i for i, pair in enumerate(zip(got, wanted)) if not same(*pair)), min(len(got), len(wanted)))
     if first == len(got):
-        summary = f"It ends after {plural(len(got), 'token')}: {plural(len(wanted) - first, 'token is', 'tokens are')} missing."
+        missing = plural(len(wanted) - first, "token is", "tokens are")
+        summary = f"It ends after {plural(len(got), 'token')}: {missing} missing."
     elif first == len(wanted):
-        summary = f"It goes on after the last expected token: {plural(len(got) - first, 'token', 'tokens')} too many."
+        summary = f"It goes on after the last expected token: {plural(len(got) - first, 'token')} too many."
     else:
         summary = f"The tokens differ from position {first} on: expected {sought[first]}, but it is {shown[first]}."
         if len(got) == len(wanted) and all(map(same, got[first + 1 :], wanted[first + 1 :])):
@@ -151,7 +152,7 @@ def _text_failure(actual: str, expected: str, what: str, mistake: str | None) ->
     if first == len(actual):
         summary = f"The text ends after {plural(first, 'character')}; {len(expected)} are expected."
     elif first == len(expected):
-        summary = f"The text goes on after the end: {plural(len(actual) - first, 'character', 'characters')} too many."
+        summary = f"The text goes on after the end: {plural(len(actual) - first, 'character')} too many."
     else:
         summary = f"The text differs from character {first} on."
     return Failure(

@@ -29,10 +29,10 @@ def expect_gradient(
 ) -> None:
     """The gradients of `function(*inputs)` with respect to its floating-point inputs are right.
 
-    With `expected` (one gradient for each input, None where it does not matter) they are those of `function(*inputs).sum()`.
-    Without it, the output is weighted by fixed random numbers, since a plain sum hides errors, and central differences in
-    float64 are the oracle: inputs are converted to float64, except parameters, which are perturbed where they are (so that
-    `function` may be a closure over a module) and have to be float64 already. `names` are the inputs' names for the learner.
+    With `expected` (one for each input, None where it does not matter) they are those of `function(*inputs).sum()`.
+    Without it, the output is weighted by fixed random numbers, since a plain sum hides errors, and central differences
+    in float64 are the oracle: inputs are converted to float64, except parameters, which are perturbed where they are
+    (so that `function` may be a closure over a module) and have to be float64 already. `names` names the inputs.
     """
     torch = numeric.torch_parts()
     if torch is None:
@@ -140,8 +140,7 @@ def _cut(what: str, summary: str, mistake: str | None) -> Failure:
         expected="a gradient",
         actual="none",
         diagnosis=[
-            "The graph is cut on the way: `.detach()`, `.item()`, `.numpy()`, `torch.tensor(…)`, `torch.no_grad()` and assignments "
-            "into a new tensor of constants do that."
+            "The graph is cut on the way: `detach()`, `item()`, `numpy()`, `torch.tensor(…)` and `no_grad()` do that."
         ],
         mistake=mistake,
     )

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from coursecli.expect.outcome import failed, passed
 from coursecli.expect.payload import Failure
-from coursecli.expect.work import TooMuchWork, count_steps, peak_bytes
 from coursecli.expect.words import number
+from coursecli.expect.work import TooMuchWork, count_steps, peak_bytes
 
 SLACK = 50
 """How far over the permitted growth, from the first size on, before counting stops early."""
@@ -28,10 +28,9 @@ def expect_growth(
 ) -> None:
     """The work of `function(size)` grows at most like size^`at_most`, by the least-squares slope of the logarithms.
 
-    `prepare(size)`, when given, makes the argument of `function` outside the count. "steps" are executed lines of Python
-    outside the standard library and installed packages: work inside a built-in such as `list.index` is one step, so a test
-    must make the loop that it looks for a loop in Python. "memory" is the peak of bytes held during the call, in Python
-    and in tensors; a call whose memory is measured is made twice.
+    `prepare(size)`, when given, makes the argument of `function` outside the count. "steps" are executed lines of
+    Python outside the standard library and installed packages; work inside a built-in such as `list.index` is one step.
+    "memory" is the peak of bytes held during the call, in Python and in tensors: the call is made twice.
     """
     amounts: list[int] = []
     complete = True

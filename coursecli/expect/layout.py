@@ -1,7 +1,7 @@
-"""A failure as lines of marked words, for a given width: the one layout behind the plain text and the terminal's colours.
+"""A failure as lines of marked words for a given width: the one layout behind plain text and the terminal's colours.
 
-A line is a list of (text, role); a role says what the words are, and the renderer decides how that looks. What differs is
-marked with a sign as well (`≠` differs, `−` missing, `+` extra), so that nothing depends on colour.
+A line is a list of (text, role); a role says what the words are, and the renderer decides how that looks. What differs
+is marked with a sign as well (`≠` differs, `−` missing, `+` extra), so that nothing depends on colour.
 """
 
 from __future__ import annotations

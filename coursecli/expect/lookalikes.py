@@ -31,8 +31,8 @@ def first_match(lookalikes: Lookalikes, matches: Callable[[Any], bool]) -> str |
 def closest(lookalikes: Lookalikes, actual: Numeric, expected: Numeric, rtol: float, atol: float) -> str | None:
     """The mistake whose numeric value is within tolerance of `actual` and nearest to it.
 
-    A lookalike that agrees with `expected` as well tells nothing and cannot match; neither can one of another shape than
-    `actual`. Where the dtype is what differs, it is the lookalike's dtype that must be the actual one.
+    A lookalike that agrees with `expected` as well tells nothing and cannot match; neither can one of another shape
+    than `actual`. Where the dtype is what differs, it is the lookalike's dtype that must be the actual one.
     """
     by_dtype = actual.shape == expected.shape and actual.dtype != expected.dtype
     best: tuple[float, str] | None = None

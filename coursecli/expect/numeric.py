@@ -1,7 +1,7 @@
-"""Reading tensors, arrays, nested lists and numbers into one plain form, without trusting what the learner may have replaced.
+"""Reading tensors, arrays, nested lists and numbers into one plain form, whatever the learner may have replaced.
 
-Everything ends as a numpy array of bool, int64, float64 or complex128 beside the original's type, dtype and device. Tensors are
-recognised by their class; torch is never imported here, only found when someone else has imported it.
+Everything ends as a numpy array of bool, int64, float64 or complex128 beside the original's family and dtype. Tensors
+are recognised by their class; torch is never imported here, only found when someone else has imported it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818
     """The value is not numeric, or cannot be read; the message says why."""
 
 
@@ -185,7 +185,10 @@ def _leaves(value: object) -> Iterator[Any]:
 
 
 def agree(actual: Any, expected: Any, rtol: float, atol: float) -> Any:
-    """Where two arrays of equal shape agree: |actual − expected| ≤ atol + rtol · |expected|; NaN only with NaN, an infinity with its like."""
+    """Where two arrays of equal shape agree: |actual − expected| ≤ atol + rtol · |expected|.
+
+    NaN agrees only with NaN, an infinity with its like.
+    """
     import numpy
 
     with numpy.errstate(all="ignore"):

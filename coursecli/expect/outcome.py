@@ -8,7 +8,7 @@ from coursecli.expect import counter
 from coursecli.expect.payload import Failure
 
 
-class ExpectationFailed(AssertionError):
+class ExpectationFailed(AssertionError):  # noqa: N818
     """A failed expectation: `payload` is what differs, as plain data; `str()` is that as text."""
 
     def __init__(self, payload: Failure) -> None:

@@ -1,7 +1,7 @@
 """The pattern in wrong values, as sentences that are true of them.
 
-Each detector proposes a sentence with the array that it predicts; a proposal is told only when that array agrees with what came out.
-Where the differences are is described by `whereabouts`.
+Each detector proposes a sentence with the array that it predicts; a proposal is told only when that array agrees with
+what came out. Where the differences are is described by `whereabouts`.
 """
 
 from __future__ import annotations
@@ -140,13 +140,13 @@ def _arrangements(expected: Any, names: list[str]) -> Iterator[Proposal]:
         if 1 not in (expected.shape[one], expected.shape[other]):
             moved = expected.swapaxes(one, other)
             yield (
-                f"The values are in the order of a tensor whose {names[one]} and {names[other]} are exchanged, read with the shape "
-                "expected here: reshape does not transpose.",
+                f"The values stand as if {names[one]} and {names[other]} had been exchanged, then reshaped back: "
+                "reshape does not transpose.",
                 moved.reshape(expected.shape),
             )
             yield (
-                f"The values are expected's, read as if {names[one]} and {names[other]} came in the other order: reshape does not "
-                "transpose.",
+                f"The values stand as if {names[one]} and {names[other]} had been exchanged by a reshape: "
+                "reshape does not transpose.",
                 expected.reshape(moved.shape).swapaxes(one, other),
             )
 
@@ -162,7 +162,7 @@ def _split_last_axis(expected: Any, names: list[str]) -> Iterator[Proposal]:
         if rows > 1:
             merged = split.swapaxes(-3, -2).reshape(expected.shape)
             yield (
-                f"With {cut}: the {parts} parts were merged with {names[-2]} still behind them; a transpose is missing.",
+                f"With {cut}: the {parts} parts were merged standing before {names[-2]}; a transpose is missing.",
                 merged,
             )
             unmerged = expected.reshape(*lead, parts, rows, size // parts).swapaxes(-3, -2).reshape(expected.shape)
@@ -292,7 +292,7 @@ def _in_general(actual: Any, expected: Any, names: list[str]) -> list[str]:
     if 0 < error < 0.01 * largest:
         share = number(100 * error / largest)
         return [
-            f"The errors are small, at most {share} % of the largest value: look for a small term (an epsilon, a bias) or for "
-            "lost precision rather than for another formula."
+            f"The errors are small, at most {share} % of the largest value: look for a small term (an epsilon, a bias) "
+            "or for lost precision rather than for another formula."
         ]
     return []

@@ -57,7 +57,8 @@ class Failure(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A failed expectation, ready to be shown."""
 
     kind: str
-    """values, value (exact), shape, dtype, type, tokens, text, gradient, causality, distribution, growth, raises, statement, unchanged"""
+    """values, value (exact), shape, dtype, type, tokens, text, gradient, causality, distribution, growth, raises,
+    statement, unchanged"""
     what: str
     """What was compared, in words: "the output of RMSNorm for an input with mean 3"."""
     summary: str

@@ -77,14 +77,14 @@ def _same_rank(actual: Shape, expected: Shape, names: list[str]) -> Iterator[str
         if len(wrong) == 2:
             yield f"{names[wrong[0]]} and {names[wrong[1]]} are exchanged: a transpose is missing, or one too many."
         else:
-            yield f"The sizes of {listed(names[axis] for axis in wrong)} are right, but their axes are in another order."
+            yield f"The sizes of {listed(names[axis] for axis in wrong)} are right, but in another order."
         return
     for axis in wrong if len(wrong) == 1 else []:
         got, wanted, name = actual[axis], expected[axis], names[axis]
         if wanted == 1:
             yield (
-                f"Only {name} differs: {got} instead of 1. A sum or a mean with keepdim=True is missing, or two shapes were "
-                "broadcast against each other."
+                f"Only {name} differs: {got} instead of 1. A sum or a mean with keepdim=True is missing, or two shapes "
+                "were broadcast against each other."
             )
         elif got == 0:
             yield f"{name} is empty."
@@ -148,7 +148,8 @@ def _more(actual: Shape, expected: Shape, names: list[str]) -> Iterator[str]:
                     and first > 1 < second
                 ):
                     apart = "" if other == one + 1 else ", after a transpose that brings them together"
-                    yield f"{names[axis]} = {size} is still split into {first} × {second}: they have to be merged{apart}."
+                    parts = f"{first} × {second}"
+                    yield f"{names[axis]} = {size} is still split into {parts}: they have to be merged{apart}."
                     return
     if math.prod(actual) != math.prod(expected):
         yield f"It has {plural(len(actual) - len(expected), 'axis', 'axes')} more than expected."

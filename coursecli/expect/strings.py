@@ -1,4 +1,4 @@
-"""What may have happened to a text: patterns in two strings, and the names of characters that cannot be told apart by eye."""
+"""What may have happened to a text: patterns in two strings, and the names of characters that no eye tells apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def text_patterns(actual: str, expected: str) -> list[str]:
         return ["It is empty."]
     if "\ufffd" in actual and "\ufffd" not in expected:
         return [
-            "It contains U+FFFD, the sign for bytes that are no valid UTF-8: bytes of one character were decoded apart, or lost."
+            "It contains U+FFFD, the sign for bytes that are not UTF-8: the bytes of a character were split or lost."
         ]
     if actual == expected[::-1]:
         return ["The text is reversed."]
@@ -31,7 +31,7 @@ def text_patterns(actual: str, expected: str) -> list[str]:
         return ["Only white space differs: some is missing, or too much."]
     if unicodedata.normalize("NFKC", actual) == unicodedata.normalize("NFKC", expected):
         return [
-            "Only compatibility forms differ, such as ligatures or wide letters: one of them was normalised (NFKC, NFKD)."
+            "Only compatibility forms differ, such as ligatures or wide letters: one of them was normalised (NFKC)."
         ]
     if actual in expected:
         return ["It is a part of the expected text: something before or after it is missing."]
@@ -41,7 +41,7 @@ def text_patterns(actual: str, expected: str) -> list[str]:
 
 
 def named_characters(actual: str, expected: str, first: int) -> dict[str, str]:
-    """Lengths when they differ; the two characters at the first difference when one of them cannot be recognised by eye."""
+    """Lengths when they differ, and the characters at the first difference when one of them is not plain ASCII."""
     facts = {}
     if len(actual) != len(expected):
         facts["length"] = f"{len(actual)}, expected {len(expected)}"

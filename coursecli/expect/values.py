@@ -1,4 +1,4 @@
-"""Two numeric values of equal shape that differ, as a failure: the largest error, how many, the neighbourhood, the pattern."""
+"""Two numeric values of equal shape that differ, as a failure: the largest error, its neighbourhood, the pattern."""
 
 from __future__ import annotations
 

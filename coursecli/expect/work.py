@@ -1,4 +1,4 @@
-"""Counting work: executed lines of Python, and the peak of bytes held. Deterministic, so that no test depends on the machine."""
+"""Counting work: executed lines of Python, and the peak of bytes held; the same on every machine."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def count_steps(function: Callable[[Any], Any], argument: Any, limit: int) -> in
 
 
 def _is_learners(filename: str) -> bool:
-    if filename.startswith("<") or filename.startswith(_HERE):
-        return False
-    return "site-packages" not in filename and not filename.startswith(_ELSEWHERE)
+    return "site-packages" not in filename and not filename.startswith(("<", _HERE, *_ELSEWHERE))
 
 
 def peak_bytes(function: Callable[[Any], Any], argument: Any) -> int:

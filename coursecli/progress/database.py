@@ -55,13 +55,13 @@ def open_database(path: Path, *, create: bool, read_only: bool, busy_seconds: fl
             return Opened(path, _connect(path, busy_seconds, read_only=True), [])
     try:
         return Opened(path, _connect(path, busy_seconds), [])
-    except _Unusable:
+    except _Unusable as reason:
         notices: list[StoreNotice] = []
-        with _lock(path, busy_seconds):
+        with _lock(path, busy_seconds, str(reason)):
             try:
                 connection = _connect(path, busy_seconds)  # another process may have mended it meanwhile
-            except _Unusable as reason:
-                notice = _repair(path, str(reason))
+            except _Unusable as still:
+                notice = _repair(path, str(still))
                 if not (create and notice.kind == "restarted" and notice.set_aside is None):
                     notices.append(notice)
                 connection = _connect(path, busy_seconds)
@@ -111,8 +111,18 @@ _COMPLAINTS = (
         "Free some space and try again.",
     ),
     (
-        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"),
-        "the progress database cannot be opened for writing",
+        ("SQLITE_READONLY_DBMOVED",),
+        "the progress database was moved or replaced meanwhile; nothing was recorded",
+        "Repeat the command.",
+    ),
+    (
+        ("SQLITE_READONLY",),
+        "the progress database cannot be written",
+        "Check the permissions of the file and of its folder.",
+    ),
+    (
+        ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"),
+        "the progress database cannot be opened",
         "Check the permissions of the file and of its folder.",
     ),
     (
@@ -299,10 +309,10 @@ def _put_in_place(path: Path, backup: Path | None) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(path: Path, seconds: float) -> Iterator[None]:
+def _lock(path: Path, seconds: float, reason: str) -> Iterator[None]:
     """One process at a time makes or mends the database."""
     try:
         with file_lock(path.with_name(f"{path.name}.lock"), seconds=seconds):
             yield
     except WorkspaceError as error:
-        raise StoreError(error.message, error.remedy) from error
+        raise StoreError(f"{path}: {reason}, and cannot be restored: {error.message}", error.remedy) from error

@@ -132,8 +132,8 @@ class Store:
     def decisive_attempts(self, lesson: str) -> list[Attempt]:
         """Those that decide the state of a lesson, oldest first: few, however many there have been.
 
-        The last one at the whole lesson, the last of these that passed, and for each task the last in which it passed and
-        the last in which it failed. While no attempt at the whole lesson has passed: all of them.
+        The last one at the whole lesson, the last of these that passed, and for each task the last in which it passed
+        and the last in which it failed. While no attempt at the whole lesson has passed: all of them.
         """
         with self._reading():
             whole = "SELECT max(seq) FROM attempts WHERE lesson = ? AND whole_lesson"

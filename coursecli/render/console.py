@@ -34,7 +34,7 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
     """
     stream = stream or sys.stdout
     bare = plain or bool(os.environ.get("NO_COLOR")) or not is_terminal(stream)
-    console = Console(
+    console = _Console(
         file=stream,
         theme=THEME,
         markup=False,
@@ -47,6 +47,13 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
     if not MIN_WIDTH <= console.width <= MAX_WIDTH:  # otherwise left to Rich, which follows a terminal that is resized
         console.width = max(MIN_WIDTH, min(console.width, MAX_WIDTH))
     return console
+
+
+class _Console(Console):
+    """Leaves it to the caller what to do when nobody reads the output any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -1,4 +1,4 @@
-"""A failed expectation for the terminal: the layout of `coursecli.expect.layout`, in colours; a colour never speaks alone."""
+"""A failed expectation for the terminal: the layout of `coursecli.expect.layout`, in colours that never speak alone."""
 
 from __future__ import annotations
 

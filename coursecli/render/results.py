@@ -63,7 +63,7 @@ class ResultView:
             parts += [self.whole(test), Text()]
         if self.result.suspects:
             parts += [self.suspects(), Text()]
-        if self.result.tests:
+        if any(test.outcome not in ("not_run", "blocked") for test in self.result.tests):
             parts.append(self.list_of_tests(shown, everything=show_all))
         task = first.task if first is not None else (self.result.scope[0] if len(self.result.scope) == 1 else "")
         return Group(*parts, *self._last_words(task, first))
@@ -71,7 +71,7 @@ class ResultView:
     def problem(self, problem: Problem) -> RenderableType:
         """What kept the tests from running."""
         parts: list[RenderableType] = [clean(problem.summary, "bad")]
-        if problem.frame is not None:
+        if problem.frame is not None and problem.kind != "encoding":
             parts += [Text(), *self._code(problem.frame)]
         if problem.detail:
             parts += [Text(), clean(problem.detail)]
@@ -148,7 +148,7 @@ class ResultView:
         if mistake is None:
             return [failure_view(failure, width=self.width)]
         difference = failure_view(msgspec.structs.replace(failure, mistake=None), width=self.width)
-        return [difference, Text(), clean(mistake.name, "mark"), clean(mistake.explanation)]
+        return [difference, Text(), clean(f"A known mistake: {mistake.name}", "mark"), clean(mistake.explanation)]
 
     def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
         frame = test.error.frames[-1] if test.error and test.error.frames else None

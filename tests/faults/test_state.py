@@ -95,7 +95,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def path(tmp_path: Path, template: Path) -> Path:
     """A database with thirty attempts, and a backup that holds all of them."""
-    return Path(shutil.copytree(template, tmp_path / "home of é")) / "progress.db"
+    return Path(shutil.copytree(template, tmp_path / "home of é #1 ?mode=memory %41")) / "progress.db"
 
 
 @pytest.fixture(scope="module")
@@ -578,10 +578,10 @@ def test_a_read_only_home_can_be_read_and_says_why_it_cannot_be_written(path: Pa
         home.chmod(0o755)
     said = json.loads(done.stdout)
     assert said["probe"] == "Permission denied", "the fault happens"
-    complaint = f"{database}: the progress database cannot be opened for writing"
+    complaint = f"{database}: the progress database cannot be written"
     assert said["to read"] == [30, [], complaint]
     assert said["to write"] == [30, [], complaint]
-    assert "Permission denied" in said["missing"]
+    assert "other.db: is missing, and cannot be restored" in said["missing"] and "Permission denied" in said["missing"]
     assert tree(home) == before
 
 
@@ -590,10 +590,26 @@ def test_reading_writes_nothing(path: Path) -> None:
     times = {file: file.stat().st_mtime_ns for file in path.parent.rglob("*")}
     with Store.open(path, read_only=True) as store:
         assert len(store.attempts()) == 30 and store.hints() == {} and store.started() == []
-        with pytest.raises(StoreError, match="cannot be opened for writing"):
+        with pytest.raises(StoreError, match="cannot be written"):
             store.record_start("lesson01")
     assert tree(path.parent) == before
     assert {file: file.stat().st_mtime_ns for file in path.parent.rglob("*")} == times
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_database_that_goes_away_during_a_command_is_not_written_into_the_void(path: Path, how: str) -> None:
+    with Store.open(path) as store:
+        if how == "replaced":
+            shutil.copy(path, path.with_name("new.db"))
+            path.with_name("new.db").replace(path)
+        elif how == "moved":
+            path.rename(path.with_name("old.db"))
+        else:
+            path.unlink()
+        with pytest.raises(StoreError, match="moved or replaced meanwhile; nothing was recorded"):
+            store.record_attempt(result("lost"), EVIDENCE)
+    with Store.open(path) as store:
+        assert len(store.attempts()) == 30
 
 
 # --- the clock ------------------------------------------------------------------------------------------------------

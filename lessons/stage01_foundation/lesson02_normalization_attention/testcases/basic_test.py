@@ -242,7 +242,7 @@ def test_rmsnorm_leaves_its_input_alone():
 def test_causal_mask_of_four_tokens():
     """Each of four tokens may attend to itself and to those before it."""
     mask = causal_mask(4)
-    expect_dtype(mask, torch.bool, what="the causal mask of four tokens", mistake="mask-is-additive")
+    expect_dtype(mask, torch.bool, what="the causal mask of four tokens", mistake="mask-not-bool")
     expected = torch.tensor([[s <= t for s in range(4)] for t in range(4)])
     expect_close(
         mask,
@@ -313,21 +313,22 @@ def attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> T
 
 @pytest.mark.task("scaled-dot-product-attention")
 def test_attention_by_hand():
-    """One query, three keys: the weights are 3/6, 2/6 and 1/6, the output is (7, 3)."""
-    query = torch.tensor([[[[2.0, 0.0, 0.0, 0.0]]]])
+    """Two queries, three keys: weights 3/6, 2/6, 1/6 give (7, 3), equal weights give (6, 4)."""
+    query = torch.tensor([[[[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]])
     key = torch.tensor([[[[math.log(3), 5.0, 0.0, 1.0], [math.log(2), 0.0, 4.0, 1.0], [0.0, 1.0, 1.0, 7.0]]]])
     value = torch.tensor([[[[12.0, 0.0], [0.0, 6.0], [6.0, 6.0]]]])
     expect_close(
         attention(query, key, value),
-        torch.tensor([[[[7.0, 3.0]]]]),
-        what="attention whose scaled scores are ln 3, ln 2 and 0",
+        torch.tensor([[[[7.0, 3.0], [6.0, 4.0]]]]),
+        what="attention whose scaled scores are ln 3, ln 2, 0 for the first query and 0, 0, 0 for the second",
         dims="B H T D",
         lookalikes={
             "no-scale": lambda: attend(query, key, value, scale=1.0),
             "scale-by-d": lambda: attend(query, key, value, scale=1 / 4),
             "scale-multiplied": lambda: attend(query, key, value, scale=2.0),
             "softmax-over-queries": lambda: attend(query, key, value, axis=-2),
-            "softmax-missing": torch.tensor([[[[math.log(3) * 12, math.log(2) * 6]]]]),
+            "softmax-over-heads": lambda: attend(query, key, value, axis=1),
+            "softmax-missing": torch.tensor([[[[math.log(3) * 12, math.log(2) * 6], [0.0, 0.0]]]]),
         },
     )
 
@@ -591,7 +592,7 @@ def test_mha_project_shapes():
             (2, 4, 5, 6),
             what=f"the {name} of 2 sequences of 5 tokens, 24 channels in 4 heads",
             dims="B H T D",
-            lookalikes={"mha-not-split": (2, 5, 24), "split-without-transpose": (2, 5, 4, 6)},
+            lookalikes={"mha-not-split": (2, 5, 24), "mha-one-head": (2, 1, 5, 24)},
         )
 
 
@@ -601,9 +602,11 @@ def test_mha_follows_the_formula():
     module, x = make_attention(), normal(2, 5, 24, seed=71)
     q, k, v = (heads_of(module, name, x) for name in ("q_proj", "k_proj", "v_proj"))
 
-    def one_head() -> Tensor:
-        wide = (torch.cat(part.unbind(1), -1)[:, None] for part in (q, k, v))
-        return joined(module, attend(*wide))
+    def rotated(heads: Tensor) -> Tensor:
+        angles = torch.arange(5)[:, None] * 10000.0 ** (-torch.arange(3) / 3)  # (T, D/2), with the default rope_theta
+        first, second = heads.chunk(2, -1)
+        turned = (first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin())
+        return torch.cat(turned, -1)
 
     def mixed_tokens() -> Tensor:
         parts = (torch.cat(part.unbind(1), -1).reshape(2, 4, 5, 6) for part in (q, k, v))
@@ -623,7 +626,7 @@ def test_mha_follows_the_formula():
             "mha-query-key-swapped": lambda: joined(module, attend(k, q, v)),
             "mha-keys-as-values": lambda: joined(module, attend(q, k, k)),
             "mha-value-not-projected": lambda: joined(module, attend(q, k, torch.stack(x.chunk(4, -1), 1))),
-            "mha-one-head": one_head,
+            "mha-always-rope": lambda: joined(module, attend(rotated(q), rotated(k), v)),
             "mha-mixed-tokens": mixed_tokens,
             "mha-bad-merge": badly_merged,
             "mha-always-causal": lambda: joined(module, attend(q, k, v, allowed=torch.ones(5, 5).tril().bool())),
@@ -699,7 +702,7 @@ def test_mha_rotates_queries_and_keys(monkeypatch: pytest.MonkeyPatch):
         (2, 4, 5, 6),
         what="what self.rope is given as queries",
         dims="B H T D",
-        lookalikes={"mha-rope-before-split": (2, 5, 24), "split-without-transpose": (2, 5, 4, 6)},
+        lookalikes={"mha-rope-before-split": (2, 5, 24)},
     )
     q, k, v = (heads_of(module, name, x) for name in ("q_proj", "k_proj", "v_proj"))
     factor = (1.0 + positions.double())[:, None, :, None]
@@ -713,7 +716,6 @@ def test_mha_rotates_queries_and_keys(monkeypatch: pytest.MonkeyPatch):
             lookalikes={
                 "mha-positions-ignored": (plain * default).float(),
                 "mha-rope-result-lost": plain.float(),
-                "mha-rope-twice": (plain * factor * factor).float(),
             },
         )
     expect_close(

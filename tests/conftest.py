@@ -1,0 +1,150 @@
+"""`learner`: the real `intro2llm` on the toy course, in a workspace of its own, as a process or in a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("intro2llm")
+TOY = Path(__file__).resolve().parent / "toy_course"
+ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_]|\][^\x07]*\x07)")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str = ""
+
+    @property
+    def text(self) -> str:
+        """What a person reads: without escape sequences, with single spaces."""
+        return " ".join(ESCAPE.sub("", self.out + self.err).split())
+
+
+@dataclass
+class Learner:
+    """Somebody at a shell in a workspace of the toy course."""
+
+    folder: Path
+    workspace: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workspace = self.folder / "my shop – ü"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("INTRO2LLM_", "PYTEST", "NO_COLOR"))
+        }
+        own = {"INTRO2LLM_COURSE": str(TOY), "INTRO2LLM_CONFIG_DIR": str(self.folder / "config")}
+        return {**kept, **own, "COLUMNS": "100", "PYTHONUTF8": "1"}
+
+    def __call__(self, *arguments: str, cwd: Path | None = None, stdin: str = "", **variables: str) -> Ran:
+        """Run a command with pipes, in the workspace when there is one."""
+        ended = subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=cwd or (self.workspace if self.workspace.is_dir() else self.folder),
+            env=self.environment | variables,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+    def terminal(
+        self, *arguments: str, columns: int = 100, act: Callable[[int, str], None] | None = None, **variables: str
+    ) -> Ran:
+        """Run a command in a terminal. `act` is called with its descriptor and what was written so far, after each piece."""
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        environment = {**self.environment, "TERM": "xterm-256color", "PAGER": "cat", **variables}
+        del environment["COLUMNS"]
+
+        def own_the_terminal() -> None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        process = subprocess.Popen(
+            [PROGRAM, *arguments],
+            cwd=self.workspace if self.workspace.is_dir() else self.folder,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=own_the_terminal,
+        )
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an input error
+            while piece := os.read(ours, 65536):
+                said += piece
+                if act is not None:
+                    act(ours, said.decode("utf-8", "replace"))
+        code = process.wait(timeout=60)
+        os.close(ours)
+        return Ran(code, said.decode("utf-8", "replace").replace("\r\n", "\n"))
+
+    def file(self, name: str) -> Path:
+        """A file of the learner's package."""
+        return self.workspace / "toyshop" / name
+
+    def write(self, stub: str, code: str) -> None:
+        """Replace one stub, such as `discount`, by `code` (its first line is indented by the stub's own)."""
+        for path in sorted(self.file("").rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            match = re.search(
+                rf'^( *)raise NotImplementedError\("lesson\d\d · {re.escape(stub)}"\)', text, re.MULTILINE
+            )
+            if match:
+                body = "\n".join(match[1] + line for line in code.split("\n"))
+                path.write_text(text.replace(match[0], body), encoding="utf-8")
+                return
+        raise AssertionError(f"no stub of {stub} in the workspace")
+
+    def solve(self, lesson: str) -> None:
+        """Put the reference of a lesson that has been started in place of the learner's code."""
+        assert self("solution", lesson, "--apply", "--yes", "--instructor").code == 0
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Learner:
+    """A learner without a workspace."""
+    return Learner(tmp_path)
+
+
+@pytest.fixture
+def learner(newcomer: Learner) -> Learner:
+    """A learner who has started the first lesson."""
+    assert newcomer("init", str(newcomer.workspace)).code == 0
+    assert newcomer("start").code == 0
+    return newcomer
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether the condition became true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
