@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +126,12 @@ class Learner:
 
 
 @pytest.fixture
+def toy() -> Path:
+    """The toy course: two lessons, no tensors."""
+    return TOY
+
+
+@pytest.fixture
 def newcomer(tmp_path: Path) -> Learner:
     """A learner without a workspace."""
     return Learner(tmp_path)
@@ -138,13 +143,3 @@ def learner(newcomer: Learner) -> Learner:
     assert newcomer("init", str(newcomer.workspace)).code == 0
     assert newcomer("start").code == 0
     return newcomer
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether the condition became true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

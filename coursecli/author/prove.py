@@ -24,6 +24,7 @@ from coursecli.course.build import build_solved, build_stubbed, build_variant
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.manifest import Alternative, Mistake, Variant
 from coursecli.course.mistakes import load_mistakes
+from coursecli.course.validate import lesson_problems
 
 Kind = Literal["manifest", "reference", "stubs", "mistake", "alternative"]
 
@@ -82,14 +83,20 @@ def _prove_lesson(
     listener: Callable[[Verdict], None],
 ) -> LessonProof:
     proof = LessonProof(lesson.id, lesson.title)
+    problems = lesson_problems(course, lesson)
+    for problem in problems:
+        verdict = Verdict(lesson.id, "manifest", lesson.id, ok=False, detail=problem)
+        proof.verdicts.append(verdict)
+        listener(verdict)
+    if problems:  # runs would say the same, less clearly
+        return proof
     bench = _Bench(course, lesson, scratch, template)
     catalogue = load_mistakes(lesson)
     runs: list[Callable[[], Verdict]] = [bench.reference, bench.stubs]
     runs += [partial(bench.mistake, mistake) for mistake in catalogue.mistakes]
     runs += [partial(bench.alternative, alternative) for alternative in catalogue.accept]
-    for verdict in [*proof.verdicts, *pool.map(lambda run: run(), runs)]:
-        if verdict.kind != "manifest":
-            proof.verdicts.append(verdict)
+    for verdict in pool.map(lambda run: run(), runs):
+        proof.verdicts.append(verdict)
         listener(verdict)
     proof.tests = bench.tests
     return proof

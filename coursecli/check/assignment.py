@@ -42,6 +42,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Every file that the course knows: one that it does not know is the learner's own, and guarded too."""
     gates: bool = True
     """Whether tests wait: the advanced suite for the basic one, a task for those that it needs."""
+    integration_only: bool = False
+    """Run the integration tests alone: to find out whose fault a failure is."""
     test_seconds: float
     import_seconds: float
     memory_bytes: int

@@ -89,6 +89,8 @@ class Plugin:
         """Keep what is in scope: the basic suite first; in a suite the tasks in order, integration tests last."""
         scope = set(self._assignment.scope)
         items[:] = [item for item in items if self._task(item) in scope]
+        if self._assignment.integration_only:
+            items[:] = [item for item in items if item.get_closest_marker("integration")]
         names = list(self._suites.values())
         items.sort(
             key=lambda item: (

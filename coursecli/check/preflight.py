@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
 from coursecli.check.results import Frame, Problem
+from coursecli.check.shortcuts import uses
 from coursecli.course.catalogue import Course, Lesson
-from coursecli.course.manifest import Forbidden, Task
+from coursecli.course.manifest import Task
 from coursecli.files import SourceProblem, read_source
 
 
@@ -116,7 +116,7 @@ def _local_names(tree: ast.Module, package: str) -> set[str]:
 
 def _shortcut(tree: ast.Module, file: str, lesson: Lesson, root: Path, package: str) -> Problem | None:
     rules = {rule.name: rule for rule in lesson.manifest.forbidden if not rule.files or file in rule.files}
-    for name, line in sorted(_names_used(tree, rules), key=lambda use: use[1]):
+    for name, line in uses(tree, rules):
         shown = f"{package}/{file}"
         return Problem(
             kind="forbidden",
@@ -125,40 +125,6 @@ def _shortcut(tree: ast.Module, file: str, lesson: Lesson, root: Path, package: 
             frame=_frame(root / shown, shown, line),
         )
     return None
-
-
-def _names_used(tree: ast.Module, rules: dict[str, Forbidden]) -> Iterator[tuple[str, int]]:
-    """Uses of the rules' names, whatever they are called here. What only running shows (getattr) is the guard's."""
-    aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                aliases[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else alias.name.partition(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                if full in rules:
-                    yield full, node.lineno
-                if alias.name == "*":
-                    aliases.update(
-                        {rule.rpartition(".")[2]: rule for rule in rules if rule.rpartition(".")[0] == node.module}
-                    )
-                else:
-                    aliases[alias.asname or alias.name] = full
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
-            first, _, rest = (ast.unparse(node) if _is_dotted(node) else "").partition(".")
-            name = aliases.get(first, "") + (f".{rest}" if rest else "")
-            if name in rules:
-                yield name, node.lineno
-
-
-def _is_dotted(node: ast.expr) -> bool:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name)
 
 
 def _frame(path: Path, shown: str, line: int) -> Frame:

@@ -77,7 +77,7 @@ def preload(modules: list[str]) -> None:
     import pytest  # noqa: F401
 
     import coursecli.check.plugin
-    import coursecli.expect  # noqa: F401
+    import coursecli.expect.kit  # noqa: F401
 
 
 def work(assignment: Assignment) -> None:

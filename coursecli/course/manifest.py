@@ -43,6 +43,13 @@ class Stage(_Strict, frozen=True, kw_only=True):
     """Lesson folders, in order. Every lesson id starts with `lessonNN_`."""
 
 
+class Standard(_Strict, frozen=True, kw_only=True):
+    """What `dev check` asks of every lesson's mistakes.yaml."""
+
+    mistakes: int = 1
+    alternatives: int = 1
+
+
 class CourseManifest(_Strict, frozen=True, kw_only=True):
     """course.yaml"""
 
@@ -51,6 +58,7 @@ class CourseManifest(_Strict, frozen=True, kw_only=True):
     package: Package
     stages: list[Stage]
     worker: Worker = Worker()
+    standard: Standard = Standard()
     python: str = "3.11"
 
 

@@ -18,7 +18,7 @@ from coursecli.course.restore import restore
 from coursecli.course.stubs import compose, owners
 from coursecli.course.workspace import Workspace
 from coursecli.course.writer import FileChange, Writer, writing
-from coursecli.errors import UsageError, WorkspaceError
+from coursecli.errors import ContentError, UsageError, WorkspaceError
 from coursecli.files import SourceProblem, read_source
 
 __all__ = [
@@ -47,7 +47,7 @@ def start_lesson(course: Course, workspace: Workspace, lesson: Lesson) -> list[F
     task_files = {file: part for part in lessons for file in part.files}  # the latest of the lessons that write in it
     given_files = {file: None for part in lessons for file in part.manifest.given if file not in task_files}
     with writing(workspace) as writer:
-        changes = [writer.offer(f"lessons/{lesson.id}.md", lesson.readme.read_bytes(), lesson.number)]
+        changes = [writer.offer(f"lessons/{lesson.id}.md", _content(lesson.readme), lesson.number)]
         for file in given_files:
             changes.append(writer.offer(_place(workspace, file), course_text(course, file, lesson), lesson.number))
         for file, latest in task_files.items():
@@ -104,7 +104,14 @@ def course_text(course: Course, file: str, upto: Lesson) -> bytes:
     """A file of the package as the course gives it in lesson `upto`: given as it is, or with every task a stub."""
     if (course.solutions_dir / file).is_file():
         return compose(course, file, upto=upto).encode()
-    return (course.package_dir / file).read_bytes()
+    return _content(course.package_dir / file)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ContentError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _place(workspace: Workspace, file: str) -> str:
@@ -156,7 +163,10 @@ def _put(writer: Writer, file: str, offered: str, names: Collection[str], upto: 
         raise WorkspaceError(f"{path}: {problem.message}.", whole) from problem
     if put.problems:
         raise WorkspaceError(f"{path}: {'; '.join(put.problems)}.", whole)
-    return writer.write(path, put.text.encode(), upto.number, "replaced", note)
+    data = put.text.encode()
+    if data == writer.read(path):
+        return FileChange(path, "kept", note)
+    return writer.write(path, data, upto.number, "replaced", note)
 
 
 def _exact_text(writer: Writer, path: str) -> str:

@@ -152,6 +152,13 @@ def _named_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def _catalogue(course: Course, lesson: Lesson) -> Iterator[str]:
     catalogue = load_mistakes(lesson)
+    standard = course.manifest.standard
+    for what, found, asked in (
+        ("misconceptions", len(catalogue.mistakes), standard.mistakes),
+        ("alternatives", len(catalogue.accept), standard.alternatives),
+    ):
+        if found < asked:
+            yield f"{lesson.folder / 'mistakes.yaml'}: has {found} {what}; this course asks for {asked}"
     for entry in (*catalogue.mistakes, *catalogue.accept):
         task: Task = lesson.task(entry.task)
         try:

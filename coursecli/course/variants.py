@@ -16,6 +16,7 @@ from coursecli.course.symbols import (
     head,
     is_overload,
     reindent,
+    symbols,
     tail,
 )
 from coursecli.errors import ContentError
@@ -31,12 +32,17 @@ def plant(source: str, variant: Variant) -> str:
     """
     try:
         planted = apply_edits(source, variant.edits)
-        ast.parse(planted)
+        defined = {symbol.name for symbol in symbols(ast.parse(planted))}
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise ContentError(f"variant {variant.id!r}: does not parse: {error.msg}: {line}") from error
     except KeyError as error:
         raise ContentError(f"variant {variant.id!r}: there is no class {error.args[0]!r} to add to") from error
+    for edit in variant.edits:
+        if edit.symbol not in defined:
+            raise ContentError(
+                f"variant {variant.id!r}: the reference has no {edit.symbol!r}, nor does the code define it"
+            )
     if planted == source:
         raise ContentError(f"variant {variant.id!r}: changes nothing")
     return planted

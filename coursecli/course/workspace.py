@@ -95,11 +95,18 @@ def open_workspace(root: Path) -> Workspace:
     except OSError as error:
         raise WorkspaceError(f"{config} cannot be read: {error.strerror}.", "Check its permissions.") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        remedy = f"Delete that file and type: intro2llm init {root} (your files are kept)"
-        raise WorkspaceError(f"{config} is damaged: {error}.", remedy) from error
+        raise WorkspaceError(f"{config} is damaged: {error}.", _again(config, root)) from error
+    if not settings.package.isidentifier():
+        raise WorkspaceError(
+            f"{config} is damaged: {settings.package!r} is not the name of a package.", _again(config, root)
+        )
     if settings.version > 1:
         raise WorkspaceError(f"{root} was made by a newer intro2llm.", "Update with: pip install --upgrade intro2llm")
     return Workspace(root, settings)
+
+
+def _again(config: Path, root: Path) -> str:
+    return f"Delete {config.name} there and type: intro2llm init {root} (your files are kept)"
 
 
 def find_workspace(start: Path | None = None) -> Workspace:

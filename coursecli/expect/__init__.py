@@ -1,17 +1,31 @@
-"""The expectation kit: what a lesson's tests call to compare values with an oracle, and to say why they differ."""
+"""The expectation kit: what a lesson's tests call to compare values with an oracle, and to say why they differ.
 
-from coursecli.expect.causal import expect_causal
-from coursecli.expect.chance import expect_distribution
-from coursecli.expect.close import expect_close, expect_dtype, expect_shape
-from coursecli.expect.exact import expect_equal, expect_text, expect_tokens
-from coursecli.expect.gradient import expect_gradient
-from coursecli.expect.growth import expect_growth
-from coursecli.expect.numeric import torch_parts
-from coursecli.expect.outcome import ExpectationFailed
-from coursecli.expect.payload import Failure
-from coursecli.expect.statements import diagnosing, expect, expect_raises, expect_unchanged
+They are loaded when the first one is asked for: the runner needs only `payload`, and this stands on the way to it.
+"""
 
-torch_parts()
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coursecli.expect.kit import (
+        ExpectationFailed,
+        Failure,
+        diagnosing,
+        expect,
+        expect_causal,
+        expect_close,
+        expect_distribution,
+        expect_dtype,
+        expect_equal,
+        expect_gradient,
+        expect_growth,
+        expect_raises,
+        expect_shape,
+        expect_text,
+        expect_tokens,
+        expect_unchanged,
+    )
 
 __all__ = [
     "ExpectationFailed",
@@ -31,3 +45,12 @@ __all__ = [
     "expect_tokens",
     "expect_unchanged",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from coursecli.expect import kit
+
+    globals().update({public: getattr(kit, public) for public in __all__})
+    return globals()[name]

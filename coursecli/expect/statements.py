@@ -18,8 +18,8 @@ from coursecli.expect.shapes import axis_names
 from coursecli.expect.values import value_failure
 from coursecli.expect.words import brief, cut, visible
 
-NOT_WRITTEN = re.compile(r"lesson\d\d · ")
-"""How the message of a stub's NotImplementedError begins: never an exception to expect, or to diagnose."""
+NOT_WRITTEN = re.compile(r"\w+ · .+")
+"""The message of a stub's NotImplementedError, `lesson02 · RMSNorm.forward`: never one to expect, or to diagnose."""
 
 
 def expect(
@@ -168,7 +168,7 @@ def diagnosing(mistake: str, *exceptions: type[BaseException], match: str | None
 
 def is_not_written(error: BaseException) -> bool:
     """Whether this is a stub speaking: the task is not written yet."""
-    return isinstance(error, NotImplementedError) and bool(NOT_WRITTEN.match(_raw(error)))
+    return isinstance(error, NotImplementedError) and bool(NOT_WRITTEN.fullmatch(_raw(error)))
 
 
 def _raw(error: BaseException) -> str:

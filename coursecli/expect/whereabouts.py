@@ -79,7 +79,7 @@ def differences(agreeing: Any, names: list[str]) -> str:
     if not wrong.ndim or wrong.all():
         return ""
     if wrong.size > 1 and wrong.sum() == 1 and wrong.size > 3:
-        index = ", ".join(f"{name} = {int(i)}" for name, i in zip(names, numpy.argwhere(wrong)[0]))
+        index = listed(f"{name} = {int(i)}" for name, i in zip(names, numpy.argwhere(wrong)[0]))
         return f"Only one element differs, at {index}."
     spread = _spread(wrong)
     box = bool(wrong[numpy.ix_(*(present for present, _ in spread))].all())

@@ -65,9 +65,11 @@ def number(value: complex) -> str:
         sign = "-" if value.imag < 0 or (value.imag == 0 and math.copysign(1, value.imag) < 0) else "+"
         return f"{number(value.real)}{sign}{number(abs(value.imag))}j"
     real = float(value.real)
-    if not math.isfinite(real):
-        return str(real)
-    text = f"{real:.4g}"
+    return _digits(real, 4)
+
+
+def _digits(value: float, digits: int) -> str:
+    text = f"{value:.{digits}g}"
     return text if any(mark in text for mark in ".en") else f"{text}.0"
 
 
@@ -77,7 +79,7 @@ def pair(one: complex, other: complex) -> tuple[str, str]:
     for digits in (6, 9, 12, 17):
         if left != right or type(one) is not float or type(other) is not float or not math.isfinite(one + other):
             break
-        left, right = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        left, right = _digits(one, digits), _digits(other, digits)
     return left, right
 
 

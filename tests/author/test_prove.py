@@ -110,3 +110,10 @@ def test_a_right_alternative_that_a_suite_refuses_is_reported(course: Course) ->
         encoding="utf-8",
     )
     assert "not-right-at-all" in faults(prove_lesson(course, "1"))
+
+
+def test_a_fault_of_the_manifest_is_reported_before_anything_runs(course: Course) -> None:
+    change(course.lesson("1").folder / "lesson.yaml", "      - What part of the price is left after ten per cent", "#")
+    proof = prove_lesson(course, "1")
+    assert [verdict.kind for verdict in proof.verdicts] == ["manifest"]
+    assert "'discount' has 2 hints, not 3" in proof.verdicts[0].detail

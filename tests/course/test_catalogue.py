@@ -120,7 +120,8 @@ def test_marks_of_the_whole_file_count(tmp_path: Path, copy: Path) -> None:
     folder = copy / "stage01_shop" / "lesson02_baskets" / "testcases"
     (folder / "basic_test.py").write_text(
         "import pytest\n\npytestmark = [pytest.mark.task('cheapest'), pytest.mark.integration]\n\n\n"
-        "def test_one():\n    '''One.'''\n\n\n@pytest.mark.task('combine')\ndef test_two():\n    '''Two.\n\n    More.\n    '''\n"
+        "def test_one():\n    '''One.'''\n\n\n"
+        "@pytest.mark.task('combine')\ndef test_two():\n    '''Two.\n\n    More.\n    '''\n"
     )
     cases = read_suites(load_course(copy).lessons[1])[:2]
     assert [(case.task, case.title, case.integration, case.line) for case in cases] == [

@@ -68,7 +68,10 @@ def test_a_body_becomes_one_line_after_the_docstring() -> None:
     [
         ("def f(): return 1\n", 'def f():\n    raise NotImplementedError("lesson09 · f")\n'),
         ("def f(): 'Doc.'; return 1\n", "def f():\n    'Doc.'\n    raise NotImplementedError(\"lesson09 · f\")\n"),
-        ("def f(x=lambda: 1): return x  # no\n", 'def f(x=lambda: 1):\n    raise NotImplementedError("lesson09 · f")\n'),
+        (
+            "def f(x=lambda: 1): return x  # no\n",
+            'def f(x=lambda: 1):\n    raise NotImplementedError("lesson09 · f")\n',
+        ),
         ("async def f():\n\tawait x\n", 'async def f():\n\traise NotImplementedError("lesson09 · f")\n'),
         ("def f():\n  # only a comment\n  pass", 'def f():\n  raise NotImplementedError("lesson09 · f")'),
         ("def f():\n    '''Doc.'''\n", "def f():\n    '''Doc.'''\n    raise NotImplementedError(\"lesson09 · f\")\n"),
@@ -263,7 +266,7 @@ def real_files() -> list[Path]:
 
 
 def test_real_files_keep_signatures_docstrings_and_format(tmp_path: Path) -> None:
-    """Blank every function of every real file, and cut every second definition: what is left is as it was, and formatted."""
+    """Blank every function of every real file, cut every second definition: the rest is as it was, and formatted."""
     for number, path in enumerate(real_files()):
         (tmp_path / f"f{number}.py").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     ruff("format", str(tmp_path))
@@ -294,7 +297,9 @@ def outline(tree: ast.Module) -> list[tuple[str, ...]]:
         for inner in [node, *(part for part in getattr(node, "body", []) if isinstance(node, ast.ClassDef))]:
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
                 decorators = ";".join(ast.unparse(decorator) for decorator in inner.decorator_list)
-                found.append((inner.name, ast.unparse(inner.args), decorators, ast.get_docstring(inner, clean=False) or ""))
+                found.append(
+                    (inner.name, ast.unparse(inner.args), decorators, ast.get_docstring(inner, clean=False) or "")
+                )
                 found.append((ast.unparse(inner.returns) if inner.returns else "",))
             elif isinstance(inner, ast.ClassDef):
                 found.append((inner.name, ";".join(map(ast.unparse, inner.bases)), ast.get_docstring(inner) or ""))

@@ -75,7 +75,12 @@ def test_a_class_is_replaced_whole() -> None:
 
 def test_several_edits_of_one_variant() -> None:
     variant = Variant(
-        id="v", task="t", name="n", symbol="last", code="return helper()", also=[Edit(symbol="helper", code="def helper(): ...")]
+        id="v",
+        task="t",
+        name="n",
+        symbol="last",
+        code="return helper()",
+        also=[Edit(symbol="helper", code="def helper(): ...")],
     )
     text = plant(SOURCE, variant)
     assert "return helper()" in text and text.endswith("def helper(): ...\n")
@@ -87,7 +92,7 @@ def test_several_edits_of_one_variant() -> None:
         ("last", "return (", "variant 'v': does not parse"),
         ("B.f", "def f(self): ...", "variant 'v': there is no class 'B' to add to"),
         ("last", "return 3", "variant 'v': changes nothing"),
-        ("helper", "return 3", "variant 'v': adds 'helper', so its code must be a whole definition"),
+        ("helper", "return 3", "variant 'v': the reference has no 'helper', nor does the code define it"),
     ],
 )
 def test_a_variant_that_does_not_fit_is_said(symbol: str, code: str, said: str) -> None:

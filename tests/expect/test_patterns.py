@@ -55,18 +55,63 @@ def changed(place, value, of=X):
         (X.astype("float16").astype(float), X, ["Actual is expected rounded to float16."]),
         (numpy.round(X * 9), X * 9, ["Actual is expected rounded to whole numbers."]),
         (X > 0, X <= 0, ["Actual is the opposite of expected: True and False are exchanged."]),
-        (changed(numpy.s_[1:], lambda x: x + RNG.randn(*x.shape)), X, ["Along B, only the first is right; all others differ."]),
-        (changed(numpy.s_[:, :, 0], lambda x: 2 * x), X, ["Along C, only the first differs; everything else is right.", "There, actual is 2 times expected."]),
-        (changed(numpy.s_[..., 1::2], 0.0), X, ["Along C, only the odd indices differ (1, 3, …); the even ones are right.", "There, actual is 0 everywhere."]),
-        (changed(numpy.s_[..., 4:], lambda x: -x), X, ["Along C, only the second half differs (4–7); the first half is right.", "There, the sign is flipped: actual is −1 times expected."]),
-        (S + numpy.triu(RNG.randn(2, 5, 5) + 9, 1), S, ["Only elements above the diagonal (C later than T: the future) differ; everything else is right."]),
-        (S * (1 - numpy.eye(5)), S, ["Only elements on the diagonal (C equal to T) differ; everything else is right.", "There, actual is 0 everywhere."]),
+        (
+            changed(numpy.s_[1:], lambda x: x + RNG.randn(*x.shape)),
+            X,
+            ["Along B, only the first is right; all others differ."],
+        ),
+        (
+            changed(numpy.s_[:, :, 0], lambda x: 2 * x),
+            X,
+            ["Along C, only the first differs; everything else is right.", "There, actual is 2 times expected."],
+        ),
+        (
+            changed(numpy.s_[..., 1::2], 0.0),
+            X,
+            [
+                "Along C, only the odd indices differ (1, 3, …); the even ones are right.",
+                "There, actual is 0 everywhere.",
+            ],
+        ),
+        (
+            changed(numpy.s_[..., 4:], lambda x: -x),
+            X,
+            [
+                "Along C, only the second half differs (4–7); the first half is right.",
+                "There, the sign is flipped: actual is −1 times expected.",
+            ],
+        ),
+        (
+            S + numpy.triu(RNG.randn(2, 5, 5) + 9, 1),
+            S,
+            ["Only elements above the diagonal (C later than T: the future) differ; everything else is right."],
+        ),
+        (
+            S * (1 - numpy.eye(5)),
+            S,
+            [
+                "Only elements on the diagonal (C equal to T) differ; everything else is right.",
+                "There, actual is 0 everywhere.",
+            ],
+        ),
         (changed((1, 2, 3), 9.0), X, ["Only one element differs, at B = 1, T = 2 and C = 3."]),
-        (changed(numpy.s_[:, 2], numpy.nan), X, ["Along C, 3 lines are NaN throughout, all at T = 2.", "A softmax over a line in which everything is masked gives NaN, and so does 0/0.", "Everything else is right."]),
-        (changed((1, 2, 3), numpy.inf), X, ["1 element is infinite, all at B = 1, T = 2 and C = 3.", "Everything else is right."]),
+        (
+            changed(numpy.s_[:, 2], numpy.nan),
+            X,
+            [
+                "Along C, 3 lines are NaN throughout, all at T = 2.",
+                "A softmax over a line in which everything is masked gives NaN, and so does 0/0.",
+                "Everything else is right.",
+            ],
+        ),
+        (
+            changed((1, 2, 3), numpy.inf),
+            X,
+            ["1 element is infinite, all at B = 1, T = 2 and C = 3.", "Everything else is right."],
+        ),
         (X * 0 + numpy.nan, X, ["Every element is NaN."]),
     ],
-)  # fmt: skip
+)
 def test_the_pattern_is_named(actual, expected, sentences):
     said = say(actual, expected)
     if sentences == ["Every element is NaN."]:
@@ -170,10 +215,10 @@ def test_every_sentence_is_true(expected, steps):
 
 def _check(sentence, actual, expected, agreeing, there):
     """An oracle of its own for the commonest sentences."""
-    if match := re.search(r"actual is ([−\d.e+-]+).* times expected", sentence, re.I):
+    if match := re.search(r"actual is ([−\d.e+-]*\d).* times expected", sentence, re.I):
         factor = float(match[1].replace("−", "-"))
         assert numpy.allclose(actual[there], factor * expected[there], rtol=1e-3, atol=2e-5 + 1e-3 * abs(factor))
-    elif match := re.search(r"(larger|smaller) than expected by ([\d.e+-]+)", sentence):
+    elif match := re.search(r"(larger|smaller) than expected by ([\d.e+-]*\d)", sentence):
         offset = float(match[2]) * (1 if match[1] == "larger" else -1)
         scale = numpy.abs(expected).max()
         assert numpy.allclose(actual[there] - expected[there], offset, rtol=1e-3, atol=2e-5 + 2e-5 * scale)

@@ -92,7 +92,7 @@ def test_basic_ffn_has_two_linear_maps_with_biases() -> None:
 
 @pytest.mark.task("basic-ffn")
 def test_basic_ffn_worked_example() -> None:
-    """The worked example of the README: one vector of 2 numbers, inner width 3."""
+    """The worked example of the README: two vectors of 2 numbers, inner width 3."""
     ffn = BasicFFN(ModelConfig(hidden_size=2, intermediate_size=3, hidden_act="relu"))
     with torch.no_grad():
         ffn.up_proj.weight.copy_(torch.tensor([[1.0, 2.0], [-1.0, 1.0], [0.5, -0.5]]))
@@ -245,7 +245,7 @@ def test_swiglu_worked_example() -> None:
     # Gates (5, 1, -0.5) → silu → (4.966536, 0.731059, -0.188770), times up (2.5, 2, 3).
     expect_close(
         ffn(torch.tensor([[[1.0, 2.0]]])),
-        torch.tensor([[[11.283717, -8.596297]]]),
+        torch.tensor([[[11.283717, -8.596298]]]),
         what="SwiGLU of the vector (1, 2)",
         dims="B T C",
     )

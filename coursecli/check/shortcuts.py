@@ -1,0 +1,68 @@
+"""Find the use of forbidden names in a text, whatever they are called there. What only running shows is the guard's."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+
+
+def uses(tree: ast.Module, forbidden: Collection[str]) -> list[tuple[str, int]]:
+    """Each use of a forbidden dotted name, with its line, in the order of the text.
+
+    `import torch.nn.functional as F`, `from torch.nn import functional`, `from torch.nn import *` and built-ins
+    (forbidden as `builtins.sorted`) are seen through.
+    """
+    aliases, found = _imports(tree, forbidden)
+    own = _bound(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute | ast.Name) or not isinstance(node.ctx, ast.Load):
+            continue
+        first, _, rest = _dotted(node).partition(".")
+        meaning = aliases.get(first) or ("" if first in own else f"builtins.{first}")
+        name = f"{meaning}.{rest}" if rest else meaning
+        if name in forbidden:
+            found.append((name, node.lineno))
+    return sorted(found, key=lambda use: use[1])
+
+
+def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, str], list[tuple[str, int]]]:
+    """What imported names stand for; and the imports that name something forbidden."""
+    aliases: dict[str, str] = {}
+    named: list[tuple[str, int]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                aliases[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                aliases[alias.asname or alias.name] = full
+                if full in forbidden:
+                    named.append((full, node.lineno))
+                if alias.name == "*":
+                    starred = (name for name in forbidden if name.rpartition(".")[0] == node.module)
+                    aliases.update((name.rpartition(".")[2], name) for name in starred)
+    return aliases, named
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Names that the text gives a meaning of its own: they are not the built-ins of the same name."""
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+    return bound
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c`, or "" when the expression is anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join(reversed([*parts, node.id])) if isinstance(node, ast.Name) else ""

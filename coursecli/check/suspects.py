@@ -1,0 +1,100 @@
+"""Whose fault is it? When only integration tests fail, earlier parts are replaced by the reference's, one at a time.
+
+The part whose replacement makes them pass is the guilty one: "lesson 03's SwiGLU: your block is right". The learner's
+own files are not touched; the swaps are made in a temporary copy of the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from coursecli.check.results import CheckResult, Suspect
+from coursecli.check.verdict import FAILING
+from coursecli.course.catalogue import Course, Lesson
+from coursecli.course.manifest import Edit, Task
+from coursecli.course.stubs import compose, no_task
+from coursecli.course.symbols import find, functions_in, is_overload
+from coursecli.course.variants import apply_edits
+from coursecli.files import read_source
+
+Check = Callable[[Path], CheckResult]
+"""Runs the lesson's integration tests against the package in a folder."""
+
+
+def only_integration_fails(result: CheckResult) -> bool:
+    """Whether every test that is the lesson's own passed, and an integration test failed."""
+    failing = [test for test in result.tests if test.outcome in FAILING]
+    own = all(test.integration or test.outcome == "passed" for test in result.tests)
+    return result.problem is None and bool(failing) and own
+
+
+def find_suspects(course: Course, lesson: Lesson, root: Path, check: Check) -> list[Suspect]:
+    """The first earlier part whose replacement makes the integration tests pass; empty when there is no single one."""
+    earlier = [(owner, task) for owner in course.earlier(lesson, including=False) for task in owner.tasks]
+    with tempfile.TemporaryDirectory(prefix="suspects-") as scratch:
+        attempts = (Path(scratch) / str(number) for number in range(len(earlier) + 1))
+        if not _passes_with(course, earlier, root, next(attempts), check):
+            return []  # not the fault of earlier work, or not of that alone
+        for owner, task in reversed(earlier):
+            if _passes_with(course, [(owner, task)], root, next(attempts), check):
+                return [Suspect(lesson=owner.id, task=task.id, title=task.title)]
+    return []
+
+
+def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, folder: Path, check: Check) -> bool:
+    """Swap these parts in, and see. Nothing is run when the swap changes nothing."""
+    package = folder / course.package_name
+    shutil.copytree(root / course.package_name, package, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = False
+    for owner, task in parts:
+        path = package / task.file
+        if not path.is_file():
+            continue
+        before = read_source(path)
+        after = swap(before, compose(course, task.file, upto=owner, blank=no_task), task)
+        if ast.dump(ast.parse(before)) != ast.dump(ast.parse(after)):
+            path.write_text(after, encoding="utf-8")
+            changed = True
+    return changed and check(folder).passed
+
+
+def swap(learner: str, reference: str, task: Task) -> str:
+    """The learner's text with the symbols of a task, and what they need, as in the reference."""
+    tree = ast.parse(reference)
+    edits = [
+        Edit(symbol=name, code=code)
+        for symbol in (*task.helpers, *task.symbols)
+        for name, code in _code(reference, tree, symbol)
+    ]
+    return _with_imports(apply_edits(learner, edits), tree)
+
+
+def _code(reference: str, tree: ast.Module, symbol: str) -> Iterator[tuple[str, str]]:
+    """The whole definition of a symbol; of a class, each function, so that what later lessons add to it stays."""
+    lines = reference.split("\n")
+    found = find(tree, symbol)
+    if found and isinstance(found[0].node, ast.ClassDef):
+        found = functions_in(tree, symbol)
+    for part in found:
+        if not is_overload(part.node):
+            yield part.name, "\n".join(lines[part.start - 1 : part.end])
+
+
+def _with_imports(source: str, reference: ast.Module) -> str:
+    """`source` with those imports of the reference that it lacks, before its first statement."""
+    tree = ast.parse(source)
+    present = {ast.unparse(node) for node in tree.body}
+    imports = (node for node in reference.body if isinstance(node, ast.Import | ast.ImportFrom))
+    missing = [text for node in imports if (text := ast.unparse(node)) not in present]
+    place = 0
+    for node in tree.body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            break
+        place = node.end_lineno or node.lineno
+    lines = source.split("\n")
+    return "\n".join([*lines[:place], *missing, *lines[place:]])

@@ -1,0 +1,71 @@
+"""The commands that look are dispatched without Typer: the same output, and none of the costly imports."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coursecli.cli.context import Options
+from coursecli.cli.quick import globals_first, quick_action, read_options
+
+PROGRAM = Path(sys.executable).with_name("intro2llm")
+
+
+def test_global_options_are_found_wherever_they_stand():
+    typed = ["check", "--plain", "x", "--course", "a b", "--workspace=w", "--json", "--", "--plain"]
+    first, rest = globals_first(typed)
+    assert first == ["--plain", "--course", "a b", "--workspace=w"]
+    assert rest == ["check", "x", "--json", "--", "--plain"]
+    assert read_options(first) == Options(course="a b", workspace="w", plain=True)
+
+
+def test_only_the_plain_forms_are_quick(monkeypatch):
+    for quick in ([], ["status"], ["--plain", "list"], ["next", "--course=x"]):
+        assert quick_action(quick) is not None
+    for slow in (["status", "--help"], ["check"], ["list", "extra"], ["--course"], ["--version"]):
+        assert quick_action(slow) is None
+    monkeypatch.setenv("_INTRO2LLM_COMPLETE", "complete_bash")
+    assert quick_action(["status"]) is None
+
+
+@pytest.mark.parametrize("command", ["", "status", "list", "next"])
+def test_typer_leads_to_the_same_output(learner, command):
+    arguments = [command] if command else []
+    through_typer = (
+        "import sys; from coursecli import __main__ as entry; entry.quick_action = lambda arguments: None; "
+        "sys.exit(entry.run(sys.argv[1:]))"
+    )
+    slow = subprocess.run(
+        [sys.executable, "-c", through_typer, *arguments],
+        env=learner.environment,
+        cwd=learner.workspace,
+        capture_output=True,
+        text=True,
+    )
+    quick = learner(*arguments)
+    assert (slow.returncode, slow.stdout) == (quick.code, quick.out)
+    assert quick.out
+
+
+@pytest.mark.parametrize(
+    ("command", "never"),
+    [
+        ("--help", {"torch", "textual", "pytest", "numpy", "yaml", "sqlite3", "msgspec", "rich"}),
+        ("status", {"torch", "textual", "pytest", "numpy", "typer", "toyshop"}),
+        ("list", {"torch", "textual", "pytest", "numpy", "typer", "toyshop"}),
+    ],
+)
+def test_costly_modules_are_not_imported(learner, command, never):
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", PROGRAM, command],
+        env=learner.environment,
+        cwd=learner.workspace,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0
+    lines = [line.rpartition("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.partition(".")[0] for line in lines}
+    assert "coursecli" in imported
+    assert not imported & never
