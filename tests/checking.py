@@ -1,4 +1,4 @@
-"""`Shop`: the toy course with short time limits, and packages of it with one function replaced. For tests of `check`."""
+"""`Shop`: the toy course with short time limits, and packages with one function replaced. For tests of `check`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Shop:
         copy = self.base / "course"
         shutil.copytree(TOY, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for manifest in copy.glob("*/*/lesson.yaml"):
-            limits = f"limits: {{test_seconds: {self.test_seconds}, run_seconds: {self.run_seconds}, memory_mb: 2048}}\n"
+            limits = (
+                f"limits: {{test_seconds: {self.test_seconds}, run_seconds: {self.run_seconds}, memory_mb: 2048}}\n"
+            )
             manifest.write_text(manifest.read_text(encoding="utf-8") + limits, encoding="utf-8")
         self.course = load_course(copy)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class Learner:
     def terminal(
         self, *arguments: str, columns: int = 100, act: Callable[[int, str], None] | None = None, **variables: str
     ) -> Ran:
-        """Run a command in a terminal. `act` is called with its descriptor and what was written so far, after each piece."""
+        """Run a command in a terminal. `act` gets its descriptor and what was written so far, after each piece."""
         import fcntl
         import pty
         import struct
@@ -137,9 +138,17 @@ def newcomer(tmp_path: Path) -> Learner:
     return Learner(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the first lesson has been started, to copy."""
+    first = Learner(tmp_path_factory.mktemp("started"))
+    assert first("init", str(first.workspace)).code == 0
+    assert first("start").code == 0
+    return first.workspace
+
+
 @pytest.fixture
-def learner(newcomer: Learner) -> Learner:
+def learner(newcomer: Learner, started: Path) -> Learner:
     """A learner who has started the first lesson."""
-    assert newcomer("init", str(newcomer.workspace)).code == 0
-    assert newcomer("start").code == 0
+    shutil.copytree(started, newcomer.workspace)
     return newcomer

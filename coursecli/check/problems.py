@@ -16,6 +16,8 @@ def import_problem(error: BaseException, root: str) -> Problem:
     frame = shown.frames[-1] if shown.frames else None
     if isinstance(error, pytest.skip.Exception):
         return skipped(frame)
+    if isinstance(error, pytest.exit.Exception):
+        return escaped(error, root)
     where = f"{frame.file}, line {frame.line}: " if frame else ""
     summary = f"{where}{shown.type}: {shown.message.partition(chr(10))[0]}"
     if isinstance(error, SyntaxError) and frame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -65,6 +65,11 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TestResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One test's record."""
+
+    __test__: ClassVar[bool] = False
+    """It is not a test class, though pytest goes by the name."""
+
     id: str
     """`suite::function` or `suite::function[case]`."""
     suite: str

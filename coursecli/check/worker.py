@@ -77,7 +77,7 @@ def preload(modules: list[str]) -> None:
     import pytest  # noqa: F401
 
     import coursecli.check.plugin
-    import coursecli.expect.kit  # noqa: F401
+    from coursecli.expect import expect  # noqa: F401  # the whole kit: it is loaded at its first use
 
 
 def work(assignment: Assignment) -> None:
@@ -88,9 +88,7 @@ def work(assignment: Assignment) -> None:
     trace = os.fdopen(TRACE, "wb", buffering=0, closefd=False)
     try:
         _run(assignment, voice, trace.fileno())
-    except (
-        BaseException
-    ) as error:  # sys.exit, pytest.exit or KeyboardInterrupt, raised by learner's code outside any test
+    except BaseException as error:  # sys.exit or the like, raised by learner's code outside any test
         voice.say(Halted(token=voice.token, problem=escaped(error, assignment.root)))
     finally:
         os._exit(0)  # not the ordinary way out: a learner's atexit handler or thread can hang there

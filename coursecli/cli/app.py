@@ -24,10 +24,10 @@ SECTIONS = {
 }
 EXAMPLES = """\b
 Examples:
-  intro2llm                 where you are, and the next command
-  intro2llm init my-llm     make a workspace
-  intro2llm check           check the current lesson
-  intro2llm hint            the next hint for the task that fails
+  intro2llm init my-llm
+  intro2llm start
+  intro2llm check
+  intro2llm hint
 """
 
 

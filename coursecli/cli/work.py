@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from rich.text import Text
 
 from coursecli.cli.context import Context
@@ -62,8 +63,12 @@ def start(context: Context, reference: str | None) -> int:
     console.print()
     show_changes(context, changes)
     console.print()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for task in lesson.tasks:
-        console.print(Text.assemble("○ ", clean(task.title), clean(f" ({task.id}, in {task.file})", "quiet")))
+        table.add_row(Text("○"), clean(task.title), clean(f"{task.id}, in {task.file}", "quiet"))
+    console.print(table)
     console.print(Text.assemble("\nRead:  ", (f"intro2llm read {lesson.number:02d}", "command")))
     console.print(Text.assemble("Then:  ", ("intro2llm check", "command")))
     return 0

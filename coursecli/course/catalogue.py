@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -98,12 +97,12 @@ class Course:
     @property
     def package_dir(self) -> Path:
         """Given files, and the stubs of every task."""
-        return Path(os.path.normpath(self.root / self.manifest.package.path))
+        return (self.root / self.manifest.package.path).resolve()
 
     @property
     def solutions_dir(self) -> Path:
         """The reference: task files only."""
-        return Path(os.path.normpath(self.root / self.manifest.package.solutions))
+        return (self.root / self.manifest.package.solutions).resolve()
 
     def lesson(self, reference: str) -> Lesson:
         """`lesson03`, `lesson3`, `03`, `3` and the full id are the same. Raises UsageError, with the nearest names."""
@@ -194,6 +193,8 @@ def _content_root() -> Path:
 
 
 def _unknown(kind: str, name: str, known: list[str], owner: str) -> UsageError:
+    from difflib import get_close_matches  # only when something is unknown
+
     near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if near:
         return UsageError(f"There is no {kind} {name!r}.", f"Did you mean {' or '.join(near)}?")

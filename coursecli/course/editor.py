@@ -9,7 +9,7 @@ from coursecli.course.symbols import Function, Symbol, reindent, tail
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _MARK = "\ufeff"
-_IMPORTS, _IN_CLASS, _AT_END = range(3)
+_IMPORTS, _CONSTANTS, _BELOW_TOP, _IN_CLASS, _AT_END = range(5)
 
 
 def plain(text: str) -> str:
@@ -28,30 +28,42 @@ class Editor:
         ends = {end: sum(line.endswith(end) for line in self._lines) for end in ("\n", "\r\n")}
         self._newline = "\r\n" if ends["\r\n"] * 2 > ends["\n"] else "\n"
         self._inserted: list[tuple[int, int, int, list[str]]] = []
-        """After which line; which of the three kinds; for classes, the inner one first; the lines."""
+        """After which line; which of the kinds above; for classes, the inner one first; the lines."""
         self._replaced: dict[int, tuple[int, list[str]]] = {}
         """First line → last line, the lines in their place."""
 
     def add_imports(self, theirs: ast.Module, lines: list[str]) -> None:
         """Put import lines after the imports at the top of the file, before any definition that may need them."""
-        if not lines:
-            return
+        if lines:
+            blank = [""] if isinstance(self._top(theirs)[1], ast.Expr) else []
+            self._insert_at_top(theirs, _IMPORTS, [*blank, *lines])
+
+    def add_constant(self, theirs: ast.Module, block: str) -> None:
+        """Put an assignment below the imports at the top of the file, before any definition that may need it."""
+        self._insert_at_top(theirs, _CONSTANTS, ["", *block.split("\n")])
+
+    def _insert_at_top(self, theirs: ast.Module, kind: int, lines: list[str]) -> None:
+        place, last = self._top(theirs)
+        self._inserted.append((place, kind, 0, lines))
+        closing = (place, _BELOW_TOP, 0, [""])
+        if last is None and closing not in self._inserted:
+            self._inserted.append(closing)
+
+    def _top(self, theirs: ast.Module) -> tuple[int, ast.stmt | None]:
+        """The last line, and statement, of the imports (or docstring, or comments) that the file begins with."""
         place = 0
-        kind: ast.stmt | None = None
+        last: ast.stmt | None = None
         for node in theirs.body:
             if isinstance(node, Function | ast.ClassDef):
                 break
             text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if isinstance(node, ast.Import | ast.ImportFrom) or (text and kind is None):
-                place, kind = node.end_lineno or node.lineno, node
+            if isinstance(node, ast.Import | ast.ImportFrom) or (text and last is None):
+                place, last = node.end_lineno or node.lineno, node
             elif node.lineno <= place:  # a statement that begins on the line of the import
                 place = max(place, node.end_lineno or place)
-        if kind is None:
-            while place < len(self.lines) and self.lines[place].startswith("#"):
-                place += 1
-        above = [""] if isinstance(kind, ast.Expr) else []
-        below = [""] if kind is None else []
-        self._inserted.append((place, _IMPORTS, 0, [*above, *lines, *below]))
+        while last is None and place < len(self.lines) and self.lines[place].startswith("#"):
+            place += 1
+        return place, last
 
     def extend_class(self, home: Symbol, block: str) -> None:
         """Put `block` at the end of a class body, indented as that body is."""

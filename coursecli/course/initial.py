@@ -40,7 +40,7 @@ def init_workspace(course: Course, folder: Path, *, unlock_all: bool = False) ->
         for path, text in _around(course).items():
             if writer.read(path) is None:
                 writer.write(path, text.encode(), 0, "created")
-        for file in _given_files(course):
+        for file in given_files(course):
             writer.offer(f"{course.package_name}/{file}", (course.package_dir / file).read_bytes(), 0)
     atomic_write(workspace.config, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
     remember(workspace)
@@ -77,7 +77,7 @@ def _check(course: Course, root: Path) -> Settings | None:
     return None
 
 
-def _given_files(course: Course) -> list[str]:
+def given_files(course: Course) -> list[str]:
     """The files of the package in which no lesson has tasks: they are complete from the first day."""
     return sorted(
         path.relative_to(course.package_dir).as_posix()

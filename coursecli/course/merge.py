@@ -48,12 +48,18 @@ def add(
 ) -> None:
     """Append these symbols of the text `after`, and the imports (needed, or in `imports`) that the file lacks."""
     homes = {symbol.name: symbol for symbol in symbols(theirs)}
+    new = ast.parse(after)
+    below = bound_names(new) - imported_names(new)
     source = after.split("\n")
     needed = set(imports)
     for symbol in offered:
         home = homes.get(symbol.owner)
         block = "\n".join(source[comments_above(source, symbol.start) - 1 : tail(source, symbol)])
-        if not symbol.owner:
+        constant = isinstance(symbol.node, ast.Assign | ast.AnnAssign) and not symbol.owner
+        if constant and not (names_used(symbol.node) - {symbol.name}) & below:
+            editor.add_constant(theirs, block)
+            below.discard(symbol.name)
+        elif not symbol.owner:
             editor.append(block)
         elif home is None or not isinstance(home.node, ast.ClassDef):
             result.problems.append(f"the class {symbol.owner} is not in the file, so {symbol.name} was not added")
@@ -67,7 +73,7 @@ def add(
         if symbol.name not in result.added:
             result.added.append(symbol.name)
     if result.added:
-        editor.add_imports(theirs, import_lines(ast.parse(after), needed - bound_names(theirs)))
+        editor.add_imports(theirs, import_lines(new, needed - bound_names(theirs)))
 
 
 def finish(editor: Editor, result: Merged) -> Merged:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coursecli.course.build import build_solved, build_stubbed, build_variant
 from coursecli.course.catalogue import Course, Lesson
-from coursecli.course.initial import init_workspace
+from coursecli.course.initial import given_files, init_workspace
 from coursecli.course.manifest import Task
 from coursecli.course.merge import merge
 from coursecli.course.restore import restore
@@ -38,18 +38,20 @@ def start_lesson(course: Course, workspace: Workspace, lesson: Lesson) -> list[F
     """Put everything into the workspace that the lesson needs. What is there is kept; doing it again changes nothing.
 
     Task files of this lesson and of earlier ones are written when missing; to those that exist, new definitions are
-    appended. The lesson's README and given files are copied.
+    appended. The lesson's README is copied, and given files that are missing or that a new course version changed.
 
     Returns:
         what was done, or could not be done: files that were already as they should be are left out.
     """
     lessons = course.earlier(lesson)
     task_files = {file: part for part in lessons for file in part.files}  # the latest of the lessons that write in it
-    given_files = {file: None for part in lessons for file in part.manifest.given if file not in task_files}
+    needed = {file for part in lessons for file in part.manifest.given} - set(task_files)
     with writing(workspace) as writer:
         changes = [writer.offer(f"lessons/{lesson.id}.md", _content(lesson.readme), lesson.number)]
-        for file in given_files:
-            changes.append(writer.offer(_place(workspace, file), course_text(course, file, lesson), lesson.number))
+        for file in sorted(needed | set(given_files(course))):
+            change = writer.offer(_place(workspace, file), course_text(course, file, lesson), lesson.number)
+            if change is not None and (change.action != "kept" or file in needed):
+                changes.append(change)
         for file, latest in task_files.items():
             changes.append(_offer_tasks(course, writer, file, latest, lesson))
     return [change for change in changes if change is not None]

@@ -87,8 +87,8 @@ def comments_above(lines: list[str], start: int) -> int:
 def header_end(lines: list[str], node: Function | ast.ClassDef) -> tuple[int, int]:
     """Line and column (in characters) just after the colon that ends a signature."""
     depth = 0
-    rest = iter(lines[node.lineno - 1 :])
-    for token in tokenize.generate_tokens(lambda: next(rest, "") + "\n"):
+    rest = (line + "\n" for line in lines[node.lineno - 1 :])
+    for token in tokenize.generate_tokens(lambda: next(rest, "")):
         if token.type == tokenize.OP:
             depth += _NESTING.get(token.string, 0)
             if token.string == ":" and depth == 0:
@@ -136,18 +136,23 @@ def string_lines(source: str) -> set[int]:
 
 
 def reindent(code: str, indent: str) -> str:
-    """`code` with `indent` for its common indentation; blank lines and the inside of strings are left alone."""
+    """`code` with `indent` in place of the indentation of its first statement; the inside of strings is left alone."""
     lines = code.strip("\n").split("\n")
-    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    probe = "\n".join(["if True:", *(" " + line[margin:] if line.strip() else "" for line in lines), ""])
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    margin = first[: len(first) - len(first.lstrip())]
     try:
-        fixed = {number - 1 for number in string_lines(probe)}
+        inside = string_lines("\n".join([*lines, ""]))
     except (tokenize.TokenError, SyntaxError):  # it will be refused, with its line, by whoever parses the whole
-        fixed = set()
+        inside = set()
     return "\n".join(
-        line if number in fixed else (indent + line[margin:] if line.strip() else "")
-        for number, line in enumerate(lines, start=1)
+        line if number in inside else _moved(line, margin, indent) for number, line in enumerate(lines, start=1)
     )
+
+
+def _moved(line: str, margin: str, indent: str) -> str:
+    if not line.strip():
+        return ""
+    return indent + (line.removeprefix(margin) if line.startswith(margin) else line.lstrip())
 
 
 def _walk(body: list[ast.stmt], owner: str) -> Iterator[Symbol]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,14 +12,14 @@ from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.imports import bound_names
 from coursecli.course.manifest import Task
 from coursecli.course.mistakes import load_mistakes
-from coursecli.course.stubs import compose, no_task, owners, written
+from coursecli.course.stubs import compose, every_task, no_task, owners, written
 from coursecli.course.suites import parse_suite, read_suites
-from coursecli.course.symbols import find, functions_in
+from coursecli.course.symbols import find, functions_in, symbols
 from coursecli.course.variants import plant
 from coursecli.errors import ContentError
 from coursecli.files import read_source
 
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _TASK_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -64,7 +65,9 @@ def _manifest(course: Course, lesson: Lesson) -> Iterator[str]:
             yield f"{where}: the given file {file!r} does not exist"
     for shortcut in manifest.forbidden:
         if not _DOTTED.fullmatch(shortcut.name):
-            yield f"{where}: forbidden {shortcut.name!r} is not a dotted name such as torch.nn.functional.softmax"
+            yield f"{where}: forbidden {shortcut.name!r} is not a dotted name such as statistics.mean"
+        elif hasattr(builtins, shortcut.name):
+            yield f"{where}: forbidden {shortcut.name!r} is a built-in: write builtins.{shortcut.name}"
         for file in shortcut.files:
             if file not in lesson.files:
                 yield f"{where}: forbidden {shortcut.name!r} names {file!r}, in which the lesson has no task"
@@ -84,16 +87,33 @@ def _references(course: Course, lesson: Lesson) -> Iterator[str]:
                     yield f"{where}: task {task.id!r}: {name!r} has no function to write"
                 if sum(name in other.task.symbols for other in owners(course, file)) > 1:
                     yield f"{where}: {name!r} belongs to more than one task"
-        yield from _early_uses(course, lesson, file, bound_names(tree))
+        earlier = [part for part in owners(course, file) if part.lesson.number < lesson.number]
+        for name in (name for task in lesson.tasks if task.file == file for name in task.symbols):
+            for part in (part for part in earlier if any(s.startswith(f"{name}.") for s in part.task.symbols)):
+                yield f"{where}: {name!r} is listed whole, but {part.lesson.short} lists parts of it: list the new parts"
+        yield from _absent_uses(course, lesson, file, tree)
 
 
-def _early_uses(course: Course, lesson: Lesson, file: str, everything: set[str]) -> Iterator[str]:
-    """Names of later lessons that the code of this lesson refers to."""
-    tree = ast.parse(compose(course, file, upto=lesson, blank=no_task))
-    absent = everything - bound_names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in absent:
-            yield f"{course.solutions_dir / file}: as of {lesson.short}, uses {node.id!r}, which a later lesson brings"
+def _absent_uses(course: Course, lesson: Lesson, file: str, reference: ast.Module) -> Iterator[str]:
+    """Names in the file as of this lesson that only later lessons, or the helpers of its tasks, define."""
+    path = course.solutions_dir / file
+    for blank, why in ((no_task, "a later lesson brings"), (every_task, "is a helper, which learners do not have")):
+        tree = ast.parse(compose(course, file, upto=lesson, blank=blank))
+        absent = bound_names(reference) - bound_names(tree)
+        members = _members(reference) - _members(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in absent:
+                yield f"{path}: as of {lesson.short}, uses {node.id!r}, which {why}"
+            elif isinstance(node, ast.Attribute) and node.attr in members and _is_self(node.value):
+                yield f"{path}: as of {lesson.short}, uses {ast.unparse(node)!r}, which {why}"
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
+
+
+def _members(tree: ast.Module) -> set[str]:
+    return {symbol.name.rpartition(".")[2] for symbol in symbols(tree) if symbol.owner}
 
 
 def _suites(course: Course, lesson: Lesson) -> Iterator[str]:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable
 
+from coursecli.course.imports import bound_names
 from coursecli.course.manifest import Edit, Variant
 from coursecli.course.symbols import (
     Function,
@@ -32,7 +33,8 @@ def plant(source: str, variant: Variant) -> str:
     """
     try:
         planted = apply_edits(source, variant.edits)
-        defined = {symbol.name for symbol in symbols(ast.parse(planted))}
+        tree = ast.parse(planted)
+        defined = {symbol.name for symbol in symbols(tree)} | bound_names(tree)
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise ContentError(f"variant {variant.id!r}: does not parse: {error.msg}: {line}") from error

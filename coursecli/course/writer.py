@@ -51,6 +51,7 @@ class Writer:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._notes = self._read_notes()
+        self._saved = dict(self._notes)
 
     def note(self, path: str) -> Note | None:
         return self._notes.get(path)
@@ -89,11 +90,15 @@ class Writer:
         if current is None:
             return self.write(path, data, lesson, "created")
         note = self.note(path)
+        if note is not None and note.lesson > lesson:  # it has what a later lesson added
+            return None
         if note is not None and note.sha256 == hashlib.sha256(current).hexdigest():
             return self.write(path, data, lesson, "updated", "the course has a newer version")
         return FileChange(path, "kept", "it differs from the course's")
 
     def save_notes(self) -> None:
+        if self._notes == self._saved:
+            return
         self._make_folder(self.workspace.state)
         atomic_write(
             self.workspace.notes, msgspec.json.format(msgspec.json.encode(self._notes, order="sorted"), indent=1)
@@ -108,10 +113,12 @@ class Writer:
     def _inside(self, path: str) -> Path:
         """The file's place. Raises WorkspaceError when a link leads out of the workspace, or a folder is in the way."""
         target = self.workspace.root / path
-        if not target.resolve().is_relative_to(self.workspace.root.resolve()):
-            raise WorkspaceError(
-                f"{target} leads out of the workspace, to {target.resolve()}.", "Replace the link by a file or folder."
-            )
+        try:
+            place = target.resolve()
+        except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 say RuntimeError
+            raise WorkspaceError(f"{target} is a link to itself.", "Remove the link.") from error
+        if not place.is_relative_to(self.workspace.root.resolve()):
+            raise WorkspaceError(f"{target} leads out of the workspace, to {place}.", "Replace the link by a file.")
         if target.is_dir():
             raise WorkspaceError(f"{target} is a folder, but the course has a file of that name.", "Move it away.")
         return target

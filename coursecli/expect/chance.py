@@ -18,7 +18,7 @@ from coursecli.expect.lookalikes import Lookalikes, value_of
 from coursecli.expect.numeric import Unreadable
 from coursecli.expect.outcome import failed, passed
 from coursecli.expect.payload import Cell, Failure, Grid
-from coursecli.expect.words import brief, listed, plural
+from coursecli.expect.words import article, brief, listed, plural, type_name
 
 SHOWN = 8
 COMPATIBLE = 1e-4
@@ -53,8 +53,10 @@ def expect_distribution(
     wanted = _distribution(probabilities)
     try:
         counts = _count(samples)
-    except (Unreadable, TypeError) as error:
+    except Unreadable as error:
         failed(_failure(what, f"The samples cannot be read as ids: {error}.", mistake))
+    except Exception:
+        failed(_failure(what, f"The samples cannot be read as ids: {article(type_name(samples))}.", mistake))
     total = sum(counts.values())
     if not total:
         failed(_failure(what, "Nothing was drawn.", mistake))

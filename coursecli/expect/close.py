@@ -134,8 +134,8 @@ def dtype_name(dtype: object) -> str:
 
 
 def _expect_family(actual: object, wanted: Numeric, expected: object, *, what: str, mistake: str | None) -> None:
-    family = numeric.family(actual)
-    if family == wanted.family and (wanted.family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
+    family = "number" if wanted.family == "number" and numeric.is_float_scalar(actual) else numeric.family(actual)
+    if family == wanted.family and (family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
         return
     failed(
         Failure(

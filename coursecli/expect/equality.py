@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import is_dataclass
 from typing import Any
 
 from coursecli.expect import numeric
@@ -32,13 +34,25 @@ def difference(actual: Any, expected: Any, path: str = "", depth: int = 0) -> st
         return _item_difference(actual, expected, path, place, depth)
     if kind is dict:
         return _dict_difference(actual, expected, path, place, depth)
-    if kind is float and math.isnan(actual) and math.isnan(expected):
-        return None
-    try:
-        equal = bool(expected == actual)
-    except Exception:
-        equal = False
+    if kind in (set, frozenset):
+        equal = missing_and_extra(actual, expected) == ([], [])
+    elif is_dataclass(kind):
+        return _dict_difference(_fields(actual), _fields(expected), path, place, depth)
+    else:
+        equal = _equal_atoms(actual, expected)
     return None if equal else _sentence(place, f"expected {brief(expected, 60)}, but it is {brief(actual, 60)}.")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name, None) for name in type(value).__dataclass_fields__}
+
+
+def _equal_atoms(actual: Any, expected: Any) -> bool:
+    """Two values of one type, compared by that type; NaN is equal to NaN."""
+    try:
+        return bool(expected == actual) or bool(type(expected) is float and math.isnan(actual) and math.isnan(expected))
+    except Exception:
+        return False
 
 
 def _sentence(place: str, words: str) -> str:
@@ -47,7 +61,7 @@ def _sentence(place: str, words: str) -> str:
 
 def _stands_for(actual: object, kind: type) -> bool:
     """The standard library's dicts (Counter, defaultdict, OrderedDict) are dicts."""
-    return kind is dict and isinstance(actual, dict) and type(actual).__module__ == "collections"
+    return kind is dict and issubclass(type(actual), dict) and type(actual).__module__ == "collections"
 
 
 def _item_difference(actual: Any, expected: Any, path: str, place: str, depth: int) -> str | None:
@@ -65,19 +79,24 @@ def _item_difference(actual: Any, expected: Any, path: str, place: str, depth: i
 
 
 def _dict_difference(actual: dict[Any, Any], expected: dict[Any, Any], path: str, place: str, depth: int) -> str | None:
-    keys = {(type(key), key): key for key in dict.keys(actual)}
+    missing, extra = missing_and_extra(dict.keys(actual), expected)
+    if missing:
+        return _sentence(place, f"the key {brief(missing[0], 60)} is missing.")
     for key, value in expected.items():
-        if (type(key), key) not in keys:
-            return _sentence(place, f"the key {brief(key, 60)} is missing.")
         found = difference(dict.__getitem__(actual, key), value, f"{path}[{brief(key, 40)}]", depth + 1)
         if found:
             return found
-    extra = [key for kind, key in keys if (kind, key) not in {(type(key), key) for key in expected}]
     return _sentence(place, f"there is an extra key, {brief(extra[0], 60)}.") if extra else None
 
 
 def _read(value: Any) -> Numeric:
     return value if type(value) is Numeric else numeric.read(value)
+
+
+def missing_and_extra(actual: Iterable[Any], expected: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """What only `expected` has, and what only `actual` has; items of different types are different."""
+    got, wanted = ({(type(item), item): item for item in items} for items in (actual, expected))
+    return [wanted[key] for key in wanted if key not in got], [got[key] for key in got if key not in wanted]
 
 
 def _equal_arrays(actual: Any, expected: Any) -> bool:

@@ -8,13 +8,13 @@ from typing import Any
 from coursecli.expect import numeric
 from coursecli.expect.align import align, first_difference
 from coursecli.expect.close import expect_close
-from coursecli.expect.equality import difference, same
+from coursecli.expect.equality import difference, missing_and_extra, same
 from coursecli.expect.factors import name_factor, simplest
 from coursecli.expect.lookalikes import Lookalikes, first_match
 from coursecli.expect.outcome import failed, passed
 from coursecli.expect.payload import Failure
 from coursecli.expect.strings import named_characters, text_patterns
-from coursecli.expect.words import article, brief, plural, type_name, visible
+from coursecli.expect.words import article, brief, listed, plural, type_name, visible
 
 SCALARS = (int, str, float, bool, bytes)
 
@@ -42,7 +42,7 @@ def expect_equal(
             summary=found,
             expected=brief(expected, 400),
             actual=brief(actual, 400),
-            diagnosis=_number_patterns(actual, expected),
+            diagnosis=_value_patterns(actual, expected),
             mistake=mistake,
         )
     )
@@ -168,16 +168,17 @@ def _text_failure(actual: str, expected: str, what: str, mistake: str | None) ->
     )
 
 
-def _number_patterns(actual: object, expected: object) -> list[str]:
+def _value_patterns(actual: object, expected: object) -> list[str]:
+    """What may have happened to a number, a set or a dict, as sentences that are true."""
     if type(actual) is int and type(expected) is int:
         if abs(actual - expected) == 1:
             return [f"It is one too {'large' if actual > expected else 'small'}."]
         if abs(actual) < 2**53 and 0 < abs(expected) < 2**53 and simplest(actual / expected):
             return [f"Actual is {name_factor(actual / expected)} times expected."]
-    if isinstance(expected, set | frozenset) and type(actual) is type(expected):
-        missing, extra = expected - actual, actual - expected
-        words = ((missing, "missing"), (extra, "extra"))
-        return [f"{word.capitalize()}: {brief(part)}." for part, word in words if part]
+    if type(expected) in (set, frozenset, dict) and type(actual) is type(expected):
+        missing, extra = missing_and_extra(actual, expected)  # type: ignore[arg-type]
+        words = ((missing, "Missing"), (extra, "Extra"))
+        return [f"{word}: {listed(map(brief, part))}." for part, word in words if part]
     return []
 
 

@@ -18,7 +18,7 @@ Role = str
 Line = list[tuple[str, Role]]
 
 NARROW = 70
-INDENT = "  "
+INDENT, GAP = "  ", "   "
 BANDS = 4
 """How many bands of an aligned sequence are shown."""
 DIFFERS, MISSING, EXTRA = "≠", "−", "+"
@@ -110,49 +110,56 @@ def _size(size: int | None) -> str:
 
 
 def _grid(grid: Grid, width: int) -> list[Line]:
-    label = max([0, *(cells(visible(name)) for name in grid.row_labels)])
-    wide = (
-        max([cells(visible(text)) for row in grid.rows for cell in row for text in (cell.expected, cell.actual)] + [3])
-        + 2
-    )
-    lead = len(INDENT) + label
-    count = len(grid.column_labels)
-    beside = lead + 3 + 2 * count * wide <= width and width >= NARROW
-    if not beside:
-        count = max(1, min(count, (width - lead) // wide))
-    start = max(0, min(grid.column - count // 2, len(grid.column_labels) - count))
+    """Two small matrices, side by side where at least three columns (or all) fit twice, else one above the other."""
+    names = [visible(name) for name in grid.row_labels]
+    lead = len(INDENT) + max([0, *map(cells, names)])
+    narrow, wide = _cell_widths(grid)
+    total = len(grid.column_labels)
+    fitting = (width - lead - len(GAP)) // (narrow + wide)
+    beside = width >= NARROW and fitting >= min(total, 3)
+    count = min(total, fitting) if beside else max(1, min(total, (width - lead) // wide))
+    start = max(0, min(grid.column - count // 2, total - count))
     columns = range(start, start + count)
-    title = _wrapped(grid.title, "label", width, INDENT, INDENT)
-    legend: list[Line] = [[(f"{INDENT}{DIFFERS} marks what differs", "faint")]]
-    heads = "".join(f"{visible(grid.column_labels[column]):>{wide}}" for column in columns)
     edge = " " * lead
-
-    def half(row: list[Cell], actual: bool) -> Line:
-        return [_cell(row[column], wide, actual) for column in columns]
-
-    names = [INDENT + pad(visible(name), label, right=True) for name in grid.row_labels]
+    heads = [visible(grid.column_labels[column]) for column in columns]
+    expected: list[Line] = [
+        [(pad(INDENT + "expected", count * narrow), "label")],
+        [("".join(pad(head, narrow, right=True) for head in heads), "faint")],
+        *(
+            [(pad(visible(row[column].expected), narrow, right=True), "expected") for column in columns]
+            for row in grid.rows
+        ),
+    ]
+    actual: list[Line] = [
+        [(pad(INDENT + "actual", count * wide), "label")],
+        [("".join(pad(head, wide, right=True) for head in heads), "faint")],
+        *([_actual_cell(row[column], wide) for column in columns] for row in grid.rows),
+    ]
+    labels = [edge, edge, *(INDENT + pad(name, lead - len(INDENT), right=True) for name in names)]
+    legend: list[Line] = [[(f"{INDENT}{DIFFERS} marks what differs", "faint")]]
+    title = _wrapped(grid.title, "label", width, INDENT, INDENT)
     if beside:
-        lines = [
-            [(f"{edge}{pad('  expected', count * wide)}     actual", "label")],
-            [(f"{edge}{heads}   {heads}", "faint")],
-            *(
-                [(name, "faint"), *half(row, False), ("   ", "plain"), *half(row, True)]
-                for name, row in zip(names, grid.rows)
-            ),
-        ]
-        return title + lines + legend
-    stacked: list[Line] = []
-    for word, actual in (("expected", False), ("actual", True)):
-        stacked += [[(f"{INDENT}{word}", "label")], [(f"{edge}{heads}", "faint")]]
-        stacked += [[(name, "faint"), *half(row, actual)] for name, row in zip(names, grid.rows)]
-    return title + stacked + legend
+        both = [[(label, "faint"), *one, (GAP, "plain"), *other] for label, one, other in zip(labels, expected, actual)]
+        return [*title, *both, *legend]
+    above = [[(label, "faint"), *line] for label, line in zip(labels, expected)]
+    below = [[(label, "faint"), *line] for label, line in zip(labels, actual)]
+    return [*title, *above, *below, *legend]
 
 
-def _cell(cell: Cell, wide: int, actual: bool) -> tuple[str, Role]:
-    text = visible(cell.actual if actual else cell.expected)
-    if actual and cell.differs:
+def _cell_widths(grid: Grid) -> tuple[int, int]:
+    """How wide a cell is on either side, with two cells of space, and one for the mark."""
+    entries = [cell for row in grid.rows for cell in row]
+    heads = [cells(visible(label)) for label in grid.column_labels]
+    narrow = max([4, *heads, *(cells(visible(cell.expected)) for cell in entries)])
+    wide = max([4, *heads, *(cells(visible(cell.actual)) + cell.differs for cell in entries)])
+    return narrow + 2, wide + 2
+
+
+def _actual_cell(cell: Cell, wide: int) -> tuple[str, Role]:
+    text = visible(cell.actual)
+    if cell.differs:
         return pad(DIFFERS + text, wide, right=True), "differs"
-    return pad(text, wide, right=True), "actual" if actual else "expected"
+    return pad(text, wide, right=True), "actual"
 
 
 Column = tuple[str, str, str]

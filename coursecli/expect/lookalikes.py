@@ -12,9 +12,9 @@ Lookalikes = Mapping[str, Any] | None
 
 
 def value_of(candidate: Any) -> Any:
-    """A lookalike's value: candidates that are functions of no arguments are called."""
-    is_data = numeric.family(candidate) != ""
-    return candidate() if callable(candidate) and not is_data else candidate
+    """A lookalike's value: functions of no arguments are called. A class, or a tensor, is a value itself."""
+    is_value = isinstance(candidate, type) or numeric.family(candidate) != ""
+    return candidate() if callable(candidate) and not is_value else candidate
 
 
 def first_match(lookalikes: Lookalikes, matches: Callable[[Any], bool]) -> str | None:

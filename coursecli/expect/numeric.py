@@ -6,7 +6,6 @@ are recognised by their class; torch is never imported here, only found when som
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +73,11 @@ def is_tensor(value: object) -> bool:
 def is_array(value: object) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(type(value), (numpy.ndarray, numpy.generic))
+
+
+def is_float_scalar(value: object) -> bool:
+    """numpy.float64, which is a Python float as well."""
+    return is_array(value) and issubclass(type(value), float)
 
 
 def is_number(value: object) -> bool:
@@ -209,7 +213,3 @@ def quiet() -> Iterator[None]:
 
     with numpy.errstate(all="ignore"):
         yield
-
-
-def is_finite(value: complex) -> bool:
-    return math.isfinite(abs(value))

@@ -15,9 +15,10 @@ from coursecli.expect.factors import name_factor, simplest
 from coursecli.expect.whereabouts import differences, not_finite
 from coursecli.expect.words import number
 
-LARGEST = 4_000_000
+LARGEST = 1_000_000
 """Elements above which only the place of the differences is described."""
 MOST = 3
+SMALL = {*map(str, range(2, 13)), "ln 2"}
 Proposal = tuple[str, Any]
 
 
@@ -89,24 +90,29 @@ def _values(actual: Any, expected: Any, sizes: dict[str, int]) -> Iterator[Propo
     if actual.size > 1 and first:
         yield f"Actual is {number(first)} everywhere.", numpy.full_like(actual, first)
     kind = complex if "c" in (actual.dtype.kind, expected.dtype.kind) else float
-    got, wanted = actual.astype(kind), expected.astype(kind)
-    yield "The sign is flipped: actual is −1 times expected.", -wanted
+    got, whole = actual.astype(kind), expected.astype(kind)
+    yield "The sign is flipped: actual is −1 times expected.", -whole
     if kind is complex:
-        yield "Actual is the complex conjugate of expected.", wanted.conj()
+        yield "Actual is the complex conjugate of expected.", whole.conj()
         return
-    finite = numpy.isfinite(got) & numpy.isfinite(wanted)
-    got, wanted = numpy.where(finite, got, 0.0), numpy.where(finite, wanted, 0.0)
+    finite = numpy.isfinite(got) & numpy.isfinite(whole)
+    got, wanted = numpy.where(finite, got, 0.0), numpy.where(finite, whole, 0.0)
     square = float((wanted * wanted).sum())
-    varied = int(numpy.unique(numpy.round(wanted[numpy.abs(wanted) > 0], 12)).size) if actual.size < 1_000_000 else 3
+    varied = int(numpy.unique(numpy.round(wanted[numpy.abs(wanted) > 0], 12)).size)
     simple = actual.size < 3 or varied < 3
     if square > 0:
         factor = float((got * wanted).sum()) / square
-        if not simple or simplest(factor, sizes):
-            yield f"Actual is {name_factor(factor, sizes)} times expected{every}.", wanted * factor
+        if not simple or _telling(simplest(factor, sizes)):
+            yield f"Actual is {name_factor(factor, sizes)} times expected{every}.", whole * factor
     if actual.size > 2:
         offset = float((got - wanted).sum()) / max(1, int(finite.sum()))
         word = "larger" if offset > 0 else "smaller"
-        yield f"Actual is {word} than expected by {number(abs(offset))}{every}.", wanted + offset
+        yield f"Actual is {word} than expected by {number(abs(offset))}{every}.", whole + offset
+
+
+def _telling(form: str) -> bool:
+    """Whether a factor of only one or two values is more than chance: a small number, a root, the size of an axis."""
+    return form.removeprefix("1/") in SMALL or "√" in form or ", and " in form
 
 
 def _arrangements(expected: Any, names: list[str]) -> Iterator[Proposal]:

@@ -19,7 +19,7 @@ def text_patterns(actual: str, expected: str) -> list[str]:
         return ["The text is reversed."]
     if unicodedata.normalize("NFC", actual) == unicodedata.normalize("NFC", expected):
         return ["Both look alike, but the characters are composed differently: one of them was normalised (NFC, NFD)."]
-    if actual.casefold() == expected.casefold():
+    if actual.lower() == expected.lower():
         return ["Only upper and lower case differ."]
     if actual.strip() == expected.strip():
         return ["Only the white space at the start or the end differs."]

@@ -29,10 +29,12 @@ def value_failure(
     worst, error = _worst(got.data, wanted.data, agreeing)
     right, left = pair(wanted.data[worst].item(), got.data[worst].item())
     place = f" at {position(worst)}" if worst else ""
-    facts = {"largest error": f"{number(error)}{place}"} if math.isfinite(error) else {}
+    is_bool = wanted.data.dtype.kind == "b"
+    facts = {"largest error": f"{number(error)}{place}"} if math.isfinite(error) and not is_bool else {}
     if agreeing.ndim:
         facts["differing"] = f"{int(agreeing.size - agreeing.sum())} of {agreeing.size}"
-    facts["allowed"] = f"{number(atol)} + {number(rtol)} · |expected|" if rtol or atol else "no difference"
+    if not is_bool:
+        facts["allowed"] = f"{number(atol)} + {number(rtol)} · |expected|" if rtol or atol else "no difference"
     return Failure(
         kind=kind,
         what=what,

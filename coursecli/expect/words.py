@@ -117,7 +117,7 @@ def _represent(value: object, limit: int, depth: int) -> str:
             return "{" + _items(value.items(), limit, depth, entry) + "}"  # type: ignore[attr-defined]
         if (kind is set or kind is frozenset) and value:
             return "{" + _items(value, limit, depth) + "}"  # type: ignore[arg-type]
-    return repr(value)
+    return value.__qualname__ if isinstance(value, type) else repr(value)
 
 
 def _items(values: Iterable[object], limit: int, depth: int, show: Callable[..., str] | None = None) -> str:

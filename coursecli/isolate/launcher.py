@@ -273,6 +273,8 @@ class Running:
                 self.kill("deadline")
                 return
         for key, _ in self._selector.select(None if until is None else until - now):
+            if self.ended is not None:
+                return
             if key.data == "control":
                 self._hear()
             else:

@@ -152,8 +152,8 @@ class _History:
         decided = [self._decided(task) for task in self.lesson.tasks]
         whole = self._last_whole()
         if whole and not self._reasons(whole):
-            # A later check of every single task outweighs it: a flaky test, or a problem that is gone.
-            later = None not in verdicts and all(attempt and attempt.seq > whole.seq for attempt in decided)
+            # Each task passed in it or later: a problem that is gone, or a test that did not get its turn then.
+            later = None not in verdicts and all(attempt and attempt.seq >= whole.seq for attempt in decided)
             return whole.passed or later
         return True if verdicts and None not in verdicts else None
 

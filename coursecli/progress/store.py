@@ -1,4 +1,4 @@
-"""Record what happened, and read it back. Opening and repair are up to `database`; what it means, to `state`."""
+"""Record what happened, and read it back. Opening and repair are up to `opening`; what it means, to `state`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 
 from coursecli.errors import StoreError
 from coursecli.progress import database
-from coursecli.progress.database import StoreNotice
 from coursecli.progress.evidence import Evidence
+from coursecli.progress.opening import Opened, StoreNotice, open_database
 
 if TYPE_CHECKING:
     from coursecli.check.results import CheckResult
@@ -60,7 +60,7 @@ class StoredTest(msgspec.Struct, frozen=True):
 class Store:
     """An open progress database. `notices` holds what the user must be told about how it was opened."""
 
-    def __init__(self, opened: database.Opened) -> None:
+    def __init__(self, opened: Opened) -> None:
         self._connection = opened.connection
         self._path = opened.path
         self.notices: list[StoreNotice] = opened.notices
@@ -79,7 +79,7 @@ class Store:
         Raises:
             StoreError: the database is newer than this program, locked for too long, or cannot be read or written.
         """
-        return cls(database.open_database(path, create=create, read_only=read_only, busy_seconds=busy_seconds))
+        return cls(open_database(path, create=create, read_only=read_only, busy_seconds=busy_seconds))
 
     def close(self) -> None:
         self._connection.close()

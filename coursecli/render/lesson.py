@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rich.align import Align
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
@@ -15,7 +16,7 @@ from coursecli.render import mathematics
 from coursecli.render.console import PROSE_WIDTH, visible
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
-CODE_SPAN = re.compile(r"(`+)(?:(?!`).|(?<=`)(?!\1)`)*?.\1(?!`)|`[^`\n]*`", re.DOTALL)
+CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 INLINE = re.compile(r"(?<![\\$])\$(?![\s$])((?:\\.|[^$\\\n]|\n(?!\s*\n))+?)(?<![\s\\])\$(?![\d$])")
 """As pandoc has it: no space inside either dollar, no digit after the second, so that "$5 and $6" stays text."""
 DISPLAY = re.compile(r"(?<!\\)\$\$(.+?)(?<!\\)\$\$", re.DOTALL)
@@ -29,11 +30,11 @@ def lesson_view(text: str, *, width: int) -> RenderableType:
     for kind, content in split(visible(text)):
         if kind == "display":
             block = Text(mathematics.display(content, width - 4), no_wrap=width >= 60)
-            parts.append(Padding(Align.center(block, width=width), (1, 0)))
+            parts.append(Padding(Align.center(block), (1, 0)))
         else:
             code = kind == "code"
-            parts.append(_Narrow(Markdown(content if code else with_inline(content), code_theme="ansi_dark"), width))
-    return Group(*parts)
+            parts.append(Markdown(content if code else with_inline(content), code_theme="ansi_dark"))
+    return Constrain(Group(*parts), width)
 
 
 def split(text: str) -> Iterator[tuple[str, str]]:
@@ -81,14 +82,3 @@ def with_inline(prose: str) -> str:
 
 def _inline(text: str) -> str:
     return INLINE.sub(lambda match: PUNCTUATION.sub(r"\\\1", mathematics.inline(match[1])), text)
-
-
-class _Narrow:
-    """A renderable in fewer columns than the screen has."""
-
-    def __init__(self, content: RenderableType, width: int) -> None:
-        self.content = content
-        self.width = width
-
-    def __rich_console__(self, console, options):  # type: ignore[no-untyped-def]
-        yield from console.render(self.content, options.update(width=min(self.width, options.max_width)))

@@ -85,6 +85,8 @@ SYMBOLS = {
     "gt": ">",
 }
 SYMBOLS |= {"{": "{", "}": "}", "|": "‖", "%": "%", "_": "_", "#": "#", "&": "&", "$": "$", "implies": "⇒", "ast": "∗"}
+INDICES = set("ijklmn")
+"""Several of these side by side are indices; other letters side by side are a word."""
 LIMITS = {"∑", "∏", "max", "min", "lim", "argmax", "argmin"}
 BINARY = set("+−·×⊙⊗⊕∘∗±÷")
 RELATIONS = set("=≠<>≤≥≈≡∼∝∈∉⊂⊆→←↦⇒⇔≪≫:∣")
@@ -282,8 +284,7 @@ class _Setter:
             parts = [box for box in (above, base.box, below) if box is not None]
             return boxes.stacked(parts, 0 if above is None else 1)
         small_above = _small("^", above, SUPERSCRIPTS)
-        named = lower is not None and any(token.text in FONTS for token in lower)
-        small_below = _small("_", below, {} if named else SUBSCRIPTS)
+        small_below = _small("_", below, SUBSCRIPTS)
         if base.box.flat and small_above is not None and small_below is not None:
             return line(base.box.rows[0] + small_below + small_above)
         if self.display and not self.tight:
@@ -385,7 +386,8 @@ def _small(mark: str, box: Box | None, alphabet: dict[str, str]) -> str | None:
     if box is None:
         return ""
     text = box.rows[0]
-    if box.flat and all(letter in alphabet for letter in text):
+    word = len(text) > 1 and text.isalpha() and not set(text) <= INDICES
+    if box.flat and not word and all(letter in alphabet for letter in text):
         return "".join(alphabet[letter] for letter in text)
     name = text.lstrip("<≤>≥") if mark == "_" else text
     return mark + text if box.flat and name.replace(",", "").isalnum() else None

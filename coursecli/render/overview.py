@@ -55,11 +55,12 @@ def lesson_list(course: Course, state: CourseState, *, width: int) -> Renderable
             if entry.lesson.stage.id != stage.id:
                 continue
             sign, words, style = lesson_words(entry)
-            title = clean(f"{entry.lesson.number:02d}  {entry.lesson.title}")
-            _row(table, width, Text(sign, style), title, Text(words, style))
+            _row(
+                table, width, (Text(sign, style), f"{entry.lesson.number:02d}"), clean(entry.lesson.title), words, style
+            )
             for task in entry.tasks:
                 sign, words, style = ("·", "", "quiet") if entry.locked_by else task_words(task)
-                _row(table, width, Text(), _task_title(task, sign, style), Text(words, style))
+                _row(table, width, (Text(), Text(sign, style)), _task_title(task), words, style)
         parts.append(table)
     return Group(*parts)
 
@@ -75,7 +76,7 @@ def status_view(course: Course, state: CourseState, *, workspace: str, width: in
         table = _table(width)
         for task in entry.tasks:
             sign, words, style = task_words(task)
-            _row(table, width, Text(), _task_title(task, sign, style), Text(words, style))
+            _row(table, width, (Text(), Text(sign, style)), _task_title(task), words, style)
         parts.append(table)
     changed = [entry for entry in state.lessons if entry.ever_passed and not entry.passes_now]
     if changed:
@@ -111,27 +112,28 @@ def _heading(course: Course, state: CourseState) -> Text:
     return Text.assemble(clean(course.manifest.title, "title"), f": {done} of {len(state.lessons)} {lessons} done")
 
 
-def _task_title(task: TaskState, sign: str, style: str) -> Text:
-    return Text.assemble((f"{sign} ", style), clean(task.task.title), " ", clean(f"({task.task.id})", "quiet"))
+def _task_title(task: TaskState) -> Text:
+    return Text.assemble(clean(task.task.title), " ", clean(f"({task.task.id})", "quiet"))
 
 
 def _table(width: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=1)
+    table.add_column(width=2, justify="right")
     table.add_column(overflow="fold")
     if width >= NARROW:
         table.add_column(overflow="fold")
     return table
 
 
-def _row(table: Table, width: int, sign: Text, title: Text, words: Text) -> None:
-    """Three columns; on a narrow screen the state goes under the title."""
+def _row(table: Table, width: int, signs: tuple[Text, Text | str], title: Text, words: str, style: str) -> None:
+    """Signs, title and state; on a narrow screen the state goes under the title."""
     if width >= NARROW:
-        table.add_row(sign, title, words)
+        table.add_row(*signs, title, Text(words, style))
     else:
-        table.add_row(sign, title)
+        table.add_row(*signs, title)
         if words:
-            table.add_row(Text(), Text("  ").append_text(words))
+            table.add_row("", "", Text(words, style))
 
 
 def _duration(minutes: int) -> str:

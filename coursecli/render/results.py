@@ -12,11 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from coursecli.check.results import CheckResult, Frame, Problem, TestResult
+from coursecli.check.results import CheckResult, Frame, Outcome, Problem, TestResult
 from coursecli.expect.payload import Failure
 from coursecli.render.console import clean, visible
 from coursecli.render.failure import failure_view
-from coursecli.render.source import excerpt, pointer
+from coursecli.render.source import excerpt, places
 
 if TYPE_CHECKING:
     from coursecli.course.catalogue import Lesson
@@ -34,6 +34,7 @@ SIGNS = {
     "blocked": ("·", "waits for another task", "quiet"),
     "not_run": ("·", "not run", "quiet"),
 }
+WAITING: tuple[Outcome, ...] = ("not_written", "blocked", "not_run")
 OUTPUT_LINES, OUTPUT_CHARACTERS = 12, 2000
 LISTED = 30
 
@@ -105,28 +106,40 @@ class ResultView:
         return Group(*parts)
 
     def list_of_tests(self, shown: list[TestResult], *, everything: bool) -> RenderableType:
-        """Every test in one line. Without `everything`, those that passed are only counted."""
-        passed = sum(test.outcome == "passed" for test in self.result.tests)
-        count = len(self.result.tests)
-        parts: list[RenderableType] = [Text(f"{passed} of {count} tests pass.", style="title")]
-        listed = [test for test in self.result.tests if everything or (test.outcome != "passed" and test not in shown)]
+        """The other failing tests, a line each; those that did not get that far, a line a task. Or every test."""
+        tests = self.result.tests
+        passed = sum(test.outcome == "passed" for test in tests)
+        parts: list[RenderableType] = [Text(f"{passed} of {len(tests)} tests pass.", style="title")]
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=1)
         table.add_column(overflow="fold")
-        for test in listed if everything else listed[:LISTED]:
+        failed = [test for test in tests if _is_failing(test) and test not in shown]
+        listed = tests if everything else [test for test in failed if test.outcome != "not_written"][:LISTED]
+        for test in listed:
             sign, words, style = SIGNS[test.outcome]
-            line = Text.assemble(clean(test.title), (f"  {words}", style))
+            line = Text.assemble(clean(self._title(test)), (f"  {words}", style))
             if everything and test.note and test.outcome in ("blocked", "not_run"):
                 line.append_text(clean(f" ({test.note})", "quiet"))
             table.add_row(Text(sign, style), line)
-        if listed:
+        if not everything:
+            for task in self.lesson.tasks:
+                waiting = [test.outcome for test in tests if test.task == task.id and test not in shown]
+                waiting = [outcome for outcome in WAITING for each in waiting if each == outcome]
+                if waiting:
+                    sign, words, style = SIGNS[waiting[0]]
+                    count = f"{len(waiting)} test{'s' if len(waiting) > 1 else ''}"
+                    table.add_row(Text(sign, style), Text.assemble(clean(task.title), (f"  {words}, {count}", style)))
+        if table.row_count:
             parts.append(table)
-        if len(listed) > LISTED and not everything:
-            parts.append(Text(f"and {len(listed) - LISTED} more", style="quiet"))
-        if any(_is_failing(test) for test in listed) and not everything:
+        if failed and not everything:
             command = f"intro2llm check {self._name} --all"
             parts.append(Text.assemble(("Every failing test, whole: ", "quiet"), (command, "command")))
         return Group(*parts)
+
+    def _title(self, test: TestResult) -> str:
+        """What the test checks; with its case, when several tests check the same."""
+        case = test.id.partition("[")[2].rstrip("]")
+        return f"{test.title} ({case})" if case else test.title
 
     def suspects(self) -> RenderableType:
         """Which earlier part makes the integration test fail."""
@@ -152,7 +165,8 @@ class ResultView:
 
     def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
         frame = test.error.frames[-1] if test.error and test.error.frames else None
-        symbol = frame.function if frame and frame.function else task.symbols[0]
+        told = test.error.message.partition(" · ")[2] if test.error else ""  # "lesson02 · RMSNorm.forward"
+        symbol = told or task.symbols[0]
         parts: list[RenderableType] = []
         if frame is not None:
             parts += [
@@ -169,11 +183,11 @@ class ResultView:
         ]
 
     def _where(self, task: Task) -> list[RenderableType]:
-        found = pointer(self.package / task.file, task.symbols)
-        if found is None:
-            return []
-        symbol, line = found
-        return self._code(Frame(f"{self.package.name}/{task.file}", line, symbol))
+        file = f"{self.package.name}/{task.file}"
+        found = places(self.package / task.file, task.symbols)
+        if len(found) == 1:
+            return self._code(Frame(file, found[0][1], found[0][0]))
+        return [clean(f"Your code: {file}:{line} in {name}") for name, line in found]
 
     def _code(self, frame: Frame) -> list[RenderableType]:
         place = f"{frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else "")

@@ -35,16 +35,18 @@ def excerpt(file: Path, line: int, *, fallback: str = "") -> Table:
     return table
 
 
-def pointer(file: Path, names: list[str]) -> tuple[str, int] | None:
-    """The first of the symbols that the file defines, and the line where its code begins, after the docstring."""
+def places(file: Path, names: list[str]) -> list[tuple[str, int]]:
+    """The functions that the file defines under these names, each with the line where its code begins.
+
+    A constructor is left out when there is anything else: it is rarely where a wrong value comes from.
+    """
     try:
         tree = ast.parse(read_source(file))
     except (OSError, CourseError, SyntaxError, ValueError):
-        return None
-    for name in names:
-        for found in symbols.functions_in(tree, name) or symbols.find(tree, name):
-            return found.name, _first_line(found.node)
-    return None
+        return []
+    found = [(each.name, _first_line(each.node)) for name in names for each in symbols.functions_in(tree, name)]
+    methods = [place for place in found if not place[0].endswith(".__init__")]
+    return list(dict.fromkeys(methods or found))
 
 
 def _first_line(node: ast.stmt) -> int:

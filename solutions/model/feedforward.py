@@ -37,7 +37,7 @@ class BasicFFN(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         return self.down_proj(F.relu(self.up_proj(hidden_states)))  # (..., C) → (..., I) → (..., C)
 
@@ -73,7 +73,7 @@ class FeedForward(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         gate = F.gelu(self.gate_proj(hidden_states))  # (..., I)
         return self.down_proj(gate * self.up_proj(hidden_states))  # (..., C)
@@ -110,7 +110,7 @@ class SwiGLU(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         gate = F.silu(self.gate_proj(hidden_states))  # (..., I)
         return self.down_proj(gate * self.up_proj(hidden_states))  # (..., C)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.checking import Shop, only
 
 from coursecli.check.events import Collected, Event, Finished, Footer, Hello, Started
 from coursecli.check.verdict import first_failure
 from coursecli.course.scaffold import build_stubbed
+from tests.checking import Shop, only
 
 
 def outcomes(result) -> dict[str, str]:

@@ -35,6 +35,7 @@ def test_no_workspace(newcomer):
 
 
 def test_a_workspace_that_is_gone(learner):
+    assert learner("start").code == 0
     shutil.rmtree(learner.workspace)
     assert_refused(learner("status"), 3, str(learner.workspace), "intro2llm init")
     assert_refused(learner(), 3, str(learner.workspace))

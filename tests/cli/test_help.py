@@ -25,11 +25,11 @@ def test_every_command_has_an_example(newcomer, name):
         assert line.startswith(f"intro2llm {name}")
 
 
-@pytest.mark.parametrize("columns", [40, 60, 100, 200])
+@pytest.mark.parametrize("columns", [40, 100])
 def test_help_fits_the_screen(newcomer, columns):
     for arguments in (["--help"], ["check", "--help"], ["init", "-h"]):
         out = newcomer(*arguments, COLUMNS=str(columns)).out
-        assert max(map(len, out.splitlines())) <= max(columns, 46), "an example is not broken into lines"
+        assert max(map(len, out.splitlines())) <= max(columns, 46)  # an example is not broken into lines
 
 
 def test_version(newcomer):

@@ -1,4 +1,4 @@
-"""A learner's way through the course: init, start, check, unlock, next; and what a later edit does to an earlier pass."""
+"""A learner's way through the course: init, start, check, unlock, next; what a later edit does to an earlier pass."""
 
 import sqlite3
 
@@ -140,6 +140,7 @@ def test_a_hint_without_a_task_is_for_the_task_that_fails(learner):
 
 def test_a_workspace_is_found_from_a_folder_inside_and_from_anywhere(learner, tmp_path):
     assert learner("status", cwd=learner.workspace / "toyshop").code == 0
+    assert learner("start").code == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert str(learner.workspace) in learner("status", cwd=elsewhere).out.replace("\n", "")

@@ -93,6 +93,8 @@ def test_a_later_lesson_is_appended() -> None:
         from dataclasses import dataclass, field
         from decimal import Decimal
 
+        NAMES = ["norm"]
+
 
         class Norm:
             """Doc."""
@@ -108,9 +110,6 @@ def test_a_later_lesson_is_appended() -> None:
                 raise NotImplementedError("lesson03 · Norm.second")
 
 
-        NAMES = ["norm"]
-
-
         @dataclass
         class Choice:
             """Which norm."""
@@ -122,6 +121,14 @@ def test_a_later_lesson_is_appended() -> None:
             raise NotImplementedError("lesson03 · get_norm")
     ''').lstrip()
     )
+
+
+def test_a_constant_stands_before_what_needs_it_when_it_is_defined() -> None:
+    before = "class A:\n    x = 1\n"
+    constants = "STEP = 2\nTWICE = STEP * 2\n\n\n"
+    after = constants + before + "\n    def f(self, by=STEP): return by\n"
+    assert run(merge(before, before, after).text)["A"]().f() == 2
+    assert run(merge(before, before, after).text)["TWICE"] == 4
 
 
 def test_what_is_there_already_is_left_alone() -> None:
@@ -179,9 +186,8 @@ def test_tabs_are_kept_and_the_additions_follow_them() -> None:
 def test_imports_go_before_the_first_definition_that_may_need_them() -> None:
     yours = "class Norm:\n    x = 1\n\nimport math\n"
     merged = merge(yours, BEFORE, AFTER)
-    assert merged.text.startswith(
-        "from dataclasses import dataclass, field\nfrom decimal import Decimal\n\nclass Norm:"
-    )
+    imports = "from dataclasses import dataclass, field\nfrom decimal import Decimal\n"
+    assert merged.text.startswith(imports + '\nNAMES = ["norm"]\n\nclass Norm:')
     run(merged.text)
 
 
@@ -227,7 +233,7 @@ bodies = st.sampled_from(
         "return 1",
         "x = [\n    1,\n]\nreturn x",
         'text = """a\n  b\n"""\nreturn text',
-        "for i in range(3):\n    # c\n    pass\n# end",
+        "for i in range(3):\n    # c\n    pass\n# end", "if 1:\n    return (\n  2)\nreturn 3",
     ]
 )
 comments = st.sampled_from(["", "# a comment\n", "# two\n# lines\n"])
@@ -236,7 +242,7 @@ decorators = st.sampled_from(["", "@staticmethod\n", "@property\n"])
 
 @st.composite
 def functions(draw: st.DrawFn, name: str, *, method: bool) -> str:
-    body = "\n".join("    " + line if line.strip() else line for line in draw(bodies).split("\n"))
+    body = indented(draw(bodies))
     head = "async def" if draw(st.integers(0, 5)) == 0 else "def"
     decorator = draw(decorators) if method else ""
     return f"{draw(comments)}{decorator}{head} {name}(self=None):\n{body}\n"
@@ -373,7 +379,7 @@ def test_restoring_brings_what_the_definitions_refer_to() -> None:
     restored = restore("def task():\n    return 0\n\n\ndef mine():\n    return 1\n", offered, ["task"])
     assert run(restored.text)["task"]() == run(offered)["task"]()
     assert "def mine" in restored.text
-    order = [restored.text.index(part) for part in ("from math", "def task", "def mine", "BASE =", "def helper")]
+    order = [restored.text.index(part) for part in ("from math", "BASE =", "def task", "def mine", "def helper")]
     assert all(a < b for a, b in pairwise(order))
 
 

@@ -49,7 +49,9 @@ def test_the_toy_course_has_no_fault() -> None:
             "symbols: [combine, Basket.add]",
             "'Basket.add' belongs to more than one task",
         ),
-        ("lesson.yaml", "builtins.min", "min", "forbidden 'min' is not a dotted name"),
+        ("lesson.yaml", "symbols: [combine]", "symbols: [combine, Basket]", "lists parts of it: list the new parts"),
+        ("lesson.yaml", "builtins.min", "min", "forbidden 'min' is a built-in: write builtins.min"),
+        ("lesson.yaml", "builtins.min", "builtins:min", "forbidden 'builtins:min' is not a dotted name"),
         ("lesson.yaml", "files: [baskets.py]", "files: [bags.py]", "names 'bags.py', in which the lesson has no task"),
         ("lesson.yaml", "minutes: 10", "minutes: 10\ngiven: [till.py]", "the given file 'till.py' does not exist"),
         ("lesson.yaml", "minutes: 10", "minutes: ten", "lesson.yaml: Expected `int`, got `str` - at `$.minutes`"),
@@ -118,6 +120,14 @@ def test_a_missing_file_is_said(tmp_path: Path, file: str) -> None:
     [
         ('\n\n__all__ = ["Basket", "combine"]\n', "has __all__"),
         ("\n\nMAKERS = {'both': combine}\n", "as of lesson01, uses 'combine', which a later lesson brings"),
+        (
+            "\n\nclass Till(Basket):\n    def pay(self):\n        return self._cost(1)\n",
+            "'self._cost', which is a helper",
+        ),
+        (
+            "\n\nclass Till(Basket):\n    def pay(self):\n        return self.cheapest\n",
+            "'self.cheapest', which a later lesson",
+        ),
     ],
 )
 def test_code_that_cannot_be_cut_is_said(tmp_path: Path, addition: str, said: str) -> None:

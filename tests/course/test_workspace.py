@@ -173,10 +173,11 @@ def test_a_home_that_cannot_be_written_is_no_error(
         find_workspace(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_folder_is_said(course: Course, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write everywhere")
     with pytest.raises(WorkspaceError, match="cannot be made"):
         init_workspace(course, closed / "shop")
 

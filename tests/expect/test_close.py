@@ -39,6 +39,7 @@ X = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)) + 2.0
         ([[1, 2], [3, 4]], [[1.0, 2.0], [3.0, 4.0]]),
         (1.0, 1),
         (0.1 + 0.2, 0.3),
+        (numpy.float64(0.3), 0.3),
     ],
 )
 def test_equal_values_pass(actual, expected):
@@ -54,6 +55,7 @@ def test_equal_values_pass(actual, expected):
         (None, X, "type"),
         ("1.0", 1.0, "type"),
         (torch.tensor(1.0), 1.0, "type"),
+        (numpy.array(1.0), 1.0, "type"),
         (True, 1.0, "type"),
         ([[1.0], [2.0, 3.0]], [1.0, 2.0], "type"),
         ([1.0, "2"], [1.0, 2.0], "type"),

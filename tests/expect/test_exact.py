@@ -1,17 +1,28 @@
-"""expect_equal, expect_tokens, expect_text: exact types, where two values differ first, aligned differences, names of characters."""
+"""expect_equal, expect_tokens, expect_text: exact types, the first difference, alignments, names of characters."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursecli.expect import expect_equal, expect_text, expect_tokens
+from coursecli.expect import ExpectationFailed, expect_equal, expect_text, expect_tokens
 from coursecli.expect.align import align
+
+
+@dataclass(eq=False)
+class Config:
+    size: int
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
 
 
 @pytest.mark.parametrize(
@@ -31,6 +42,7 @@ from coursecli.expect.align import align
         (torch.tensor([1, 2]), torch.tensor([1, 2])),
         ({"w": torch.ones(2)}, {"w": torch.ones(2)}),
         (torch.float32, torch.float32),
+        (Config(3), Config(3)),
     ],
 )
 def test_equal_values_pass(actual, expected):
@@ -59,7 +71,12 @@ def test_the_first_difference_is_named(actual, expected, summary, failure_of):
 
 
 def test_sets_say_what_is_missing_and_extra(failure_of):
-    assert failure_of(expect_equal, {1, 2}, {1, 3}).diagnosis == ["Missing: {3}.", "Extra: {2}."]
+    assert failure_of(expect_equal, {1, 2}, {1, 3}).diagnosis == ["Missing: 3.", "Extra: 2."]
+
+
+def test_dicts_say_which_keys_are_missing_and_extra(failure_of):
+    failure = failure_of(expect_equal, {"a": 1, "x": 0}, {"a": 1, "b": 2, "c": 3})
+    assert failure.diagnosis == ["Missing: 'b' and 'c'.", "Extra: 'x'."]
 
 
 def test_an_object_that_claims_to_be_equal_to_everything_is_not(failure_of):
@@ -79,6 +96,10 @@ def test_an_object_that_claims_to_be_equal_to_everything_is_not(failure_of):
         failure_of(expect_equal, cheat, 3)
         failure_of(expect_equal, [cheat], [3])
         failure_of(expect_equal, {"a": cheat}, {"a": 3})
+    failure_of(expect_equal, {YesInt(3)}, {3})
+    failure_of(expect_equal, {YesInt(3): 1}, {3: 1})
+    failure_of(expect_equal, Config(3), Config(4))
+    for cheat in (Yes(), YesInt(7)):
         failure_of(expect_tokens, [cheat], [3])
 
 
@@ -199,11 +220,9 @@ def test_only_real_strings_are_text(failure_of):
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_text_passes_exactly_when_equal(actual, expected):
-    try:
+    if actual == expected:
         expect_text(actual, expected, what="x")
-        passed = True
-    except AssertionError as error:
-        passed = False
-        assert str(error).isprintable() or "\n" in str(error)
-        assert all(line.isprintable() for line in str(error).split("\n"))
-    assert passed == (actual == expected)
+        return
+    with pytest.raises(ExpectationFailed) as caught:
+        expect_text(actual, expected, what="x")
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))

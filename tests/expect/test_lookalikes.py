@@ -63,4 +63,5 @@ def test_shapes_tokens_texts_and_values_have_lookalikes(failure_of):
     assert failure_of(expect_tokens, [2, 1], [1, 2], lookalikes={"reversed": lambda: (2, 1)}).mistake == "reversed"
     assert failure_of(expect_text, "A", "a", lookalikes={"upper": "A"}).mistake == "upper"
     assert failure_of(expect_equal, {"a": 2}, {"a": 1}, lookalikes={"twice": {"a": 2}}).mistake == "twice"
+    assert failure_of(expect_equal, list, dict, lookalikes={"set": set, "list": list}).mistake == "list"
     assert failure_of(expect_equal, 2, 1, lookalikes={"a": 2.0, "b": True, "c": 2}).mistake == "c"

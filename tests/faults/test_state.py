@@ -218,6 +218,22 @@ def test_a_migration_killed_half_way_is_undone_and_done_again(path: Path) -> Non
     assert run(done, path).stdout == "30 2\n"
 
 
+def test_six_programs_that_migrate_at_once_do_it_once(path: Path) -> None:
+    script = """
+step = migrations.Migration("0002-visits", ("CREATE TABLE visits (n)", "INSERT INTO visits VALUES (1)"))
+migrations.MIGRATIONS += (step,)
+sys.stdin.readline()
+with Store.open(path, busy_seconds=60) as store:
+    print(store._connection.execute("SELECT count(*) FROM visits").fetchone()[0], store.notices)
+"""
+    programs = [start(script, path, stdin=subprocess.PIPE) for _ in range(6)]
+    for program in programs:
+        assert program.stdin
+        program.stdin.write("go\n")
+        program.stdin.flush()
+    assert [program.communicate(timeout=120)[0] for program in programs] == ["1 []\n"] * 6
+
+
 # --- several at once ------------------------------------------------------------------------------------------------
 
 
@@ -351,7 +367,11 @@ def test_damage_without_a_backup_is_set_aside_and_said(path: Path, name: str) ->
             DAMAGE[name](path)
         with Store.open(path, create=create) as store:
             (notice,) = store.notices
-            assert notice.kind == "restarted" and "no backup" in notice.message and "intro2llm check" in notice.remedy
+            assert (
+                notice.kind == "restarted"
+                and "there is no backup" in notice.message
+                and "intro2llm check" in notice.remedy
+            )
             assert store.attempts() == []
     assert path.with_name("progress.damaged-1.db").read_bytes() == damaged
     assert path.with_name("progress.damaged-2.db").exists(), "the first one is not overwritten"
@@ -388,6 +408,30 @@ with database.transaction(store._connection, path):
         assert [notice.kind for notice in store.notices] == ["restored"]
         assert len(store.attempts()) == 30
     assert not journal.exists() and path.with_name("progress.damaged-1.db-journal").stat().st_size > 0
+
+
+def test_a_backup_that_does_not_fit_on_the_disk_is_not_passed_over(path: Path) -> None:
+    """A new database would fit: but nobody asked for a fresh start."""
+    backup, fresh = backups_of(path, path.parent / "backups")[-1], path.with_name("fresh.db")
+    Store.open(fresh, create=True).close()
+    limit = (fresh.stat().st_size + backup.stat().st_size) // 2
+    assert fresh.stat().st_size < limit < backup.stat().st_size
+    path.write_text("damaged")
+    script = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    Store.open(path)
+except StoreError as error:
+    print(error.__cause__.sqlite_errorname)
+"""
+    before = tree(path.parent)
+    assert run(script, path).stdout == "SQLITE_IOERR_WRITE\n"
+    after = tree(path.parent)
+    after.pop("progress.db.lock")
+    assert after == before, "all as it was: the damaged file, its backups, no litter"
+    with Store.open(path) as store:
+        assert store.notices[0].backup == backup
 
 
 @pytest.mark.parametrize("backed_up", [True, False])
@@ -581,7 +625,10 @@ def test_a_read_only_home_can_be_read_and_says_why_it_cannot_be_written(path: Pa
     complaint = f"{database}: the progress database cannot be written"
     assert said["to read"] == [30, [], complaint]
     assert said["to write"] == [30, [], complaint]
-    assert "other.db: is missing, and cannot be restored" in said["missing"] and "Permission denied" in said["missing"]
+    assert (
+        "other.db: the progress database is missing, and cannot be restored" in said["missing"]
+        and "Permission denied" in said["missing"]
+    )
     assert tree(home) == before
 
 

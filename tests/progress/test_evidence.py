@@ -77,6 +77,13 @@ def test_installed_versions_agree_with_importlib_metadata() -> None:
     assert installed_versions(names | {"json", "no_such_package"}) == oracle
 
 
+def test_the_first_folder_on_the_path_decides_the_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for folder, version in (("first", "2.0"), ("second", "1.0")):
+        (tmp_path / folder / f"thing-{version}.dist-info").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second")])
+    assert installed_versions({"thing"}) == {"thing": "2.0"}
+
+
 def test_the_environment_hash_follows_python_and_the_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing"), __file__])
     (tmp_path / "Some.Package-1.0.dist-info").mkdir()

@@ -198,6 +198,30 @@ def test_a_problem_fails_the_lesson_though_no_task_is_decided(learner: Learner) 
     assert learner.lesson(1).passes_now is True
 
 
+def test_tasks_that_pass_one_by_one_outweigh_an_earlier_failure_of_the_whole(learner: Learner) -> None:
+    learner.check(1, only=["tally"])
+    learner.check(1, tally="not_run")
+    assert [task.passes_now for task in learner.lesson(1).tasks] == [True, True]
+    assert learner.lesson(1).passes_now is False, "the last look at the whole did not pass, and nothing has changed"
+    learner.check(1, only=["tally"])
+    assert learner.lesson(1).passes_now is True and learner.lesson(1).ever_passed
+
+
+def test_a_task_that_failed_after_it_passed_does_not_count(learner: Learner) -> None:
+    """A test that passes and fails on the same files."""
+    learner.check(1, only=["count"])
+    learner.check(1, only=["count"], count="failed")
+    learner.check(1, only=["tally"])
+    assert not learner.lesson(1).ever_passed and learner.lesson(1).passes_now is False
+
+
+def test_a_locked_lesson_is_not_the_current_one_though_it_was_started(learner: Learner) -> None:
+    """It was started when everything was unlocked."""
+    learner.store.record_start(learner[3].id)
+    assert learner.lesson(3).started and not learner.lesson(3).open
+    assert learner.state.current == learner[1]
+
+
 def test_a_skipped_lesson_opens_the_next_and_is_not_passed(learner: Learner) -> None:
     learner.store.record_skip(learner[1].id)
     lesson = learner.lesson(1)

@@ -15,7 +15,7 @@ import pytest
 from coursecli.check.results import CheckResult, Problem
 from coursecli.course.catalogue import Course
 from coursecli.files import backups_of
-from coursecli.progress import migrations
+from coursecli.progress import database, migrations
 from coursecli.progress.evidence import Evidence
 from coursecli.progress.store import BACKUP_EVERY, Store, StoredTest
 
@@ -160,6 +160,15 @@ def test_the_database_is_opened_with_the_promised_durability(store: Store) -> No
         name: store._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
     }
     assert pragma == {"journal_mode": "delete", "synchronous": 3}
+
+
+def test_a_transaction_takes_its_lock_before_it_looks(store: Store, path: Path) -> None:
+    """Otherwise two programs look, both decide to write, and one of them fails without having waited."""
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with database.transaction(store._connection, path), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
 
 
 def test_a_backup_is_made_every_few_events_and_when_a_lesson_passes(

@@ -40,6 +40,10 @@ def normal(*shape: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Te
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale + shift
 
 
+def in_words(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def fill(parameter: Tensor, *, seed: int, scale: float, shift: float = 0.0) -> None:
     """Overwrite a parameter, so that nothing hides behind the initial ones and zeros."""
     with torch.no_grad():
@@ -80,7 +84,7 @@ def check_half(norm: nn.Module, formula: Callable[..., Tensor], dtype: torch.dty
     x = normal(2, 3, 14, seed=5, scale=300.0).to(dtype)
     for parameters in (torch.float32, dtype):
         norm = norm.to(parameters)
-        what = f"{name} of {dtype} numbers around 300, with parameters in {parameters}"
+        what = f"{name} of {in_words(dtype)} numbers around 300, with parameters in {in_words(parameters)}"
         y = norm(x.clone())
         expect_dtype(y, dtype, what=what, mistake=f"{prefix}-dtype-promoted")
         with torch.no_grad():
@@ -110,7 +114,7 @@ def test_layernorm_default_eps():
 
 
 @pytest.mark.task("layernorm")
-@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("dtype", HALF, ids=in_words)
 def test_layernorm_in_half_precision(dtype: torch.dtype):
     """LayerNorm of 16-bit numbers around 300 is accurate, and stays in 16 bits."""
     check_half(layernorm(14), layernorm_formula, dtype, name="LayerNorm", prefix="ln")
@@ -179,9 +183,16 @@ def test_layernorm_has_no_memory():
 
 @pytest.mark.task("layernorm")
 def test_layernorm_gradient():
-    """The gradient of LayerNorm flows through the mean and the variance too."""
-    norm = layernorm(6).double()
-    expect_gradient(norm, [normal(2, 3, 6, seed=12)], what="the gradient of LayerNorm", mistake="ln-detached")
+    """The gradient of LayerNorm flows through the mean and the variance, and reaches weight and bias."""
+    norm, x = layernorm(6).double(), normal(2, 3, 6, seed=12).double()
+    expect_gradient(norm, [x], names=["x"], what="LayerNorm", mistake="ln-detached")
+    expect_gradient(
+        lambda weight, bias: norm(x),
+        [norm.weight, norm.bias],
+        names=["weight", "bias"],
+        what="LayerNorm",
+        mistake="ln-parameters-detached",
+    )
 
 
 @pytest.mark.task("rmsnorm")
@@ -204,7 +215,7 @@ def test_rmsnorm_default_eps():
 
 
 @pytest.mark.task("rmsnorm")
-@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("dtype", HALF, ids=in_words)
 def test_rmsnorm_in_half_precision(dtype: torch.dtype):
     """RMSNorm of 16-bit numbers around 300 is accurate, and stays in 16 bits."""
     check_half(rmsnorm(14), rmsnorm_formula, dtype, name="RMSNorm", prefix="rms")
@@ -241,9 +252,16 @@ def test_rmsnorm_any_number_of_axes(shape: tuple[int, ...]):
 
 @pytest.mark.task("rmsnorm")
 def test_rmsnorm_gradient():
-    """The gradient of RMSNorm flows through the root mean square too."""
-    norm = rmsnorm(6).double()
-    expect_gradient(norm, [normal(2, 3, 6, seed=16)], what="the gradient of RMSNorm", mistake="rms-detached")
+    """The gradient of RMSNorm flows through the root mean square, and reaches the weight."""
+    norm, x = rmsnorm(6).double(), normal(2, 3, 6, seed=16).double()
+    expect_gradient(norm, [x], names=["x"], what="RMSNorm", mistake="rms-detached")
+    expect_gradient(
+        lambda weight: norm(x),
+        [norm.weight],
+        names=["weight"],
+        what="RMSNorm",
+        mistake="rms-weight-detached",
+    )
 
 
 # --------------------------------------------------------------------------------------------------- causal mask
@@ -442,13 +460,13 @@ def test_attention_hides_even_from_hopeless_scores():
 
 
 @pytest.mark.task("scaled-dot-product-attention")
-@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("dtype", HALF, ids=in_words)
 def test_attention_in_half_precision(dtype: torch.dtype):
     """Attention works in 16 bits, masks included, and its output has the dtype of the query."""
     query, key, value = (x.to(dtype) for x in attention_inputs(seed=34))
     mask = normal(5, 7, seed=37) > 0
     mask[:, 3] = True
-    what = f"attention in {dtype}, with a mask"
+    what = f"attention in {in_words(dtype)}, with a mask"
     with (
         diagnosing("mask-fill-overflows-half", RuntimeError, match="overflow"),
         diagnosing("weights-not-cast-back", RuntimeError, match=r"dtype|scalar type"),
@@ -491,7 +509,8 @@ def test_attention_gradient():
     expect_gradient(
         lambda q, k, v: scaled_dot_product_attention(q, k, v, attention_mask=mask),
         [query, key, value],
-        what="the gradient of masked attention",
+        names=["query", "key", "value"],
+        what="masked attention",
         mistake="attention-detached",
     )
 
@@ -526,6 +545,7 @@ def test_attention_dropout():
         "Some weights are neither dropped nor 4/3 of what they were.",
         what=what,
         expected="each weight is 0 or 4/3 of the softmax weight",
+        actual=f"{int((~(kept | dropped)).sum())} of {ratios.numel()} are neither",
         mistake="dropout-wrong-place",
     )
     expect_distribution(kept.int().flatten().tolist(), [0.25, 0.75], what=f"{what}: dropped (0) and kept (1)")
@@ -633,6 +653,7 @@ def test_mha_qk_norm():
         what="the norms of 4 heads on 24 channels with qk_norm",
         lookalikes={
             "qk-norm-missing": {},
+            "qk-norm-shared": {"q_norm.weight": (6,)},
             "qk-norm-all-heads": {"q_norm.weight": (24,), "k_norm.weight": (24,)},
             "qk-norm-layer-norm": {f"{name}_norm.{part}": (6,) for name in "qk" for part in ("weight", "bias")},
         },

@@ -707,7 +707,10 @@ def test_mha_rotates_queries_and_keys(monkeypatch: pytest.MonkeyPatch):
     q, k, v = (heads_of(module, name, x) for name in ("q_proj", "k_proj", "v_proj"))
     factor = (1.0 + positions.double())[:, None, :, None]
     default = (1.0 + torch.arange(5).double())[:, None]
-    for name, actual, plain in (("query", query, q), ("key", key, k)):
+    for name, actual, plain, unrotated in (
+        ("query", query, q, "mha-rope-result-lost"),
+        ("key", key, k, "mha-rope-query-only"),
+    ):
         expect_close(
             actual,
             (plain * factor).float(),
@@ -715,7 +718,7 @@ def test_mha_rotates_queries_and_keys(monkeypatch: pytest.MonkeyPatch):
             dims="B H T D",
             lookalikes={
                 "mha-positions-ignored": (plain * default).float(),
-                "mha-rope-result-lost": plain.float(),
+                unrotated: plain.float(),
             },
         )
     expect_close(

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import pytest
 import torch
@@ -109,6 +110,26 @@ def check_dtypes(kind: type[nn.Module], hidden_act: str) -> None:
     )
 
 
+def check_device(kind: type[nn.Module], hidden_act: str) -> None:
+    """What is made on the way is made where the input is: the device "meta", of shapes without numbers, shows it."""
+    ffn = kind(make_config(hidden_act=hidden_act))
+    ffn(draw(B, T, C, seed=55))
+    problem = ""
+    try:
+        ffn.to("meta")(torch.empty(B, T, C, device="meta"))
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # a decision by the numbers is no fault, and cannot be taken here
+        problem = str(error)
+    expect(
+        not re.search("on device cpu|expected device|same device", problem),
+        f"Two devices meet: {problem}",
+        what=f"{kind.__name__} moved to another device, with its input",
+        mistake="device-assumed",
+    )
+
+
 def check_gradients(kind: type[nn.Module], hidden_act: str, *, mistake: str) -> None:
     """The gradient of the input and of every weight is that of the formula."""
     ffn = randomised(kind(make_config(hidden_act=hidden_act)), seed=60).double()
@@ -153,6 +174,12 @@ def test_basic_ffn_for_any_axes_and_strides() -> None:
 
 
 @pytest.mark.task("basic-ffn")
+def test_basic_ffn_follows_its_input_to_another_device() -> None:
+    """BasicFFN makes no tensor on a device of its own choice."""
+    check_device(BasicFFN, "relu")
+
+
+@pytest.mark.task("basic-ffn")
 def test_basic_ffn_keeps_the_dtype() -> None:
     """BasicFFN cast to another dtype computes and answers in that dtype."""
     check_dtypes(BasicFFN, "relu")
@@ -186,6 +213,12 @@ def test_geglu_for_any_axes_and_strides() -> None:
 
 
 @pytest.mark.task("geglu")
+def test_geglu_follows_its_input_to_another_device() -> None:
+    """FeedForward makes no tensor on a device of its own choice."""
+    check_device(FeedForward, "gelu")
+
+
+@pytest.mark.task("geglu")
 def test_geglu_keeps_the_dtype() -> None:
     """FeedForward cast to another dtype computes and answers in that dtype."""
     check_dtypes(FeedForward, "gelu")
@@ -216,6 +249,12 @@ def test_swiglu_for_any_sizes() -> None:
 def test_swiglu_for_any_axes_and_strides() -> None:
     """SwiGLU acts on the last axis, whatever stands before it, and leaves its input as it was."""
     check_any_axes(SwiGLU, "silu")
+
+
+@pytest.mark.task("swiglu")
+def test_swiglu_follows_its_input_to_another_device() -> None:
+    """SwiGLU makes no tensor on a device of its own choice."""
+    check_device(SwiGLU, "silu")
 
 
 @pytest.mark.task("swiglu")
@@ -410,7 +449,8 @@ def test_every_parameter_learns(norm_type: str, hidden_act: str) -> None:
         ["input_layernorm", "mlp", "post_attention_layernorm", "self_attn"],
         what="the parts of the block that hold parameters",
     )
-    randomised(block, seed=87)(draw(B, T, C, seed=88), is_causal=True).square().sum().backward()
+    block.self_attn = Attention(torch.sin)
+    randomised(block, seed=87)(draw(B, T, C, seed=88)).square().sum().backward()
     idle = [name for name, p in block.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     expect_equal(idle, [], what="the parameters that get no gradient")
 
