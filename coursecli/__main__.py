@@ -20,8 +20,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Do what the arguments ask for. Returns the exit code; only --debug lets an exception out."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without √ shows ?, and goes on
+    _prepare_streams()
     first, rest = globals_first(arguments)
     try:
         code = (quick_action(arguments) or _parsed(first + rest))()
@@ -39,10 +38,20 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in first:
             raise
-        if isinstance(error, OSError) and error.filename is not None:  # a full disk, a folder without permission
-            where = f"{error.filename}: {error.strerror or error}"
+        if isinstance(error, OSError) and error.strerror:  # a full disk, a folder without permission
+            where = f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}."
             return report(WorkspaceError(where, "Type: intro2llm doctor"), plain="--plain" in first)
         return report(_Unexpected(error), plain="--plain" in first)
+
+
+def _prepare_streams() -> None:
+    """A closed stream swallows what is said; a terminal that lacks √ shows ? and goes on."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as we live)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def report(error: CourseError, *, plain: bool = False) -> int:

@@ -27,6 +27,7 @@ class Shop:
     base: Path
     test_seconds: float = 1.0
     run_seconds: float = 60.0
+    preload: tuple[str, ...] = ()
     course: Course = field(init=False)
     _built: int = 0
 
@@ -38,6 +39,8 @@ class Shop:
                 f"limits: {{test_seconds: {self.test_seconds}, run_seconds: {self.run_seconds}, memory_mb: 2048}}\n"
             )
             manifest.write_text(manifest.read_text(encoding="utf-8") + limits, encoding="utf-8")
+        with (copy / "course.yaml").open("a", encoding="utf-8") as manifest:
+            manifest.write(f"worker: {{preload: {list(self.preload)}, environment: {{OMP_NUM_THREADS: '1'}}}}\n")
         self.course = load_course(copy)
 
     def package(self, **bodies: str) -> Path:

@@ -38,6 +38,7 @@ class Learner:
     """Somebody at a shell in a workspace of the toy course."""
 
     folder: Path
+    program: Path = PROGRAM
     workspace: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class Learner:
     def __call__(self, *arguments: str, cwd: Path | None = None, stdin: str = "", **variables: str) -> Ran:
         """Run a command with pipes, in the workspace when there is one."""
         ended = subprocess.run(
-            [PROGRAM, *arguments],
+            [self.program, *arguments],
             cwd=cwd or (self.workspace if self.workspace.is_dir() else self.folder),
             env=self.environment | variables,
             input=stdin,
@@ -84,7 +85,7 @@ class Learner:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         process = subprocess.Popen(
-            [PROGRAM, *arguments],
+            [self.program, *arguments],
             cwd=self.workspace if self.workspace.is_dir() else self.folder,
             env=environment,
             stdin=theirs,

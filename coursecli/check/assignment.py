@@ -44,8 +44,6 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Whether tests wait: the advanced suite for the basic one, a task for those that it needs."""
     integration_only: bool = False
     """Run the integration tests alone: to find out whose fault a failure is."""
-    test_seconds: float
-    import_seconds: float
     memory_bytes: int
     """Margin over the size after the preload."""
 

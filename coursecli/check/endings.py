@@ -41,6 +41,17 @@ def run_problem(ended: Ended, memory_mb: int, frames: list[Frame], *, too_long: 
     )
 
 
+def never_started(said: str) -> Problem:
+    """The interpreter of the worker ended before it reached the learner's code: a package is missing, or broken."""
+    reason = said.rpartition("\n")[2]
+    return Problem(
+        kind="crashed",
+        summary=f"Python could not get ready for the tests: {reason or 'it ended without a word'}",
+        detail=said[-4000:],
+        remedy="intro2llm doctor",
+    )
+
+
 def _signal(number: int) -> str:
     try:
         known = signal.Signals(number)

@@ -58,11 +58,11 @@ def message_of(error: BaseException) -> str:
 
 
 def dumped_frames(dump: str, root: Path) -> list[Frame]:
-    """The learner's frames in the newest dump by faulthandler, outermost first; empty when there are none.
+    """The learner's frames in a dump by faulthandler, outermost first; empty when there are none. A crash's counts most.
 
     Threads other than the current one count as well, if that one has none.
     """
-    newest = re.split(r"^(?:Timeout \(|Fatal Python error)", dump, flags=re.MULTILINE)[-1]
+    newest = dump.rpartition("Fatal Python error")[2]
     threads = re.split(r"^(?=Thread |Current thread )", newest, flags=re.MULTILINE)
     for thread in sorted(threads, key=lambda text: not text.startswith("Current thread")):
         frames = [

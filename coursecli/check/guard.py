@@ -107,18 +107,19 @@ class Tools:
         kit = [name for name in sys.modules if name.startswith(("coursecli.", "msgspec"))]
         related = [f"{name}.nn.functional" for name in preloaded] + [f"{name}.linalg" for name in preloaded]
         modules = [sys.modules[name] for name in (*_TOOLS, *kit, *preloaded, *related) if name in sys.modules]
-        owners: list[tuple[str, Any]] = [(module.__name__, module) for module in (*modules, builtins, math)]
-        for module in modules:
-            owners += [(f"{module.__name__}.{name}", kind) for name, kind in _own_classes(module)]
-        self._seen = [_Seen(where, owner) for where, owner in owners]
+        self._modules = [_Seen(module.__name__, module) for module in (*modules, builtins, math)]
+        self._classes = [
+            _Seen(f"{module.__name__}.{name}", kind) for module in modules for name, kind in _own_classes(module)
+        ]
 
-    def replaced(self) -> str | None:
-        """The dotted name of one thing that is not what it was, or None."""
-        return next((name for seen in self._seen if not seen.intact() and (name := seen.changed())), None)
+    def replaced(self, *, every: bool) -> str | None:
+        """The dotted name of one thing that is not what it was, or None. Without `every`, methods are left out."""
+        seen = (*self._modules, *self._classes) if every else self._modules
+        return next((name for one in seen if not one.intact() and (name := one.changed())), None)
 
 
 class _Seen:
-    """The callables of one module or class, as they were. Looked at after every test, so that comparing is one pass."""
+    """The callables of one module or class, as they were. Looked at after every test: one quick pass."""
 
     def __init__(self, where: str, owner: Any) -> None:
         self._where = where

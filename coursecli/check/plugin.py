@@ -1,14 +1,12 @@
-"""The worker's pytest plugin: order, gates between suites and tasks, a record a test, a stack dump at its limit."""
+"""The worker's pytest plugin: the order of the tests, the gates between suites and tasks, a record for each test."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import faulthandler
 import io
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +33,11 @@ class _NoTerminal:
 
 
 class Plugin:
-    def __init__(self, assignment: Assignment, voice: Voice, shortcuts: Shortcuts, tools: Tools, trace: int) -> None:
+    def __init__(self, assignment: Assignment, voice: Voice, shortcuts: Shortcuts, tools: Tools) -> None:
         self._assignment = assignment
         self._voice = voice
         self._shortcuts = shortcuts
         self._tools = tools
-        self._trace = trace
         self._suites = {suite.path: suite.name for suite in assignment.suites}
         self._order = {task.id: place for place, task in enumerate(assignment.tasks)}
         self._tasks = {task.id: task for task in assignment.tasks}
@@ -60,14 +57,6 @@ class Plugin:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.pluginmanager.register(_NoTerminal(config), "terminalreporter")
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection(self) -> Iterator[None]:
-        faulthandler.dump_traceback_later(self._assignment.import_seconds, file=self._trace)
-        try:
-            return (yield)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
 
     def pytest_exception_interact(self, call: pytest.CallInfo[Any], report: object) -> None:
         if isinstance(report, pytest.CollectReport) and call.excinfo is not None:
@@ -103,7 +92,7 @@ class Plugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if self._halted:
             return
-        if replaced := self._tools.replaced():
+        if replaced := self._tools.replaced(every=True):
             self._halt(tampered(replaced))
             return
         self._collected = True
@@ -121,7 +110,7 @@ class Plugin:
             self._failed_tasks.add(result.task)
         self._voice.say(Finished(token=self._voice.token, result=result))
         self.finished += 1
-        if replaced := self._tools.replaced():
+        if replaced := self._tools.replaced(every=nextitem is None):
             self._halt(tampered(replaced))
         return True
 
@@ -144,12 +133,8 @@ class Plugin:
         self._mark(name)
         counter.reset()
         self._shortcuts.caught = None
-        faulthandler.dump_traceback_later(self._assignment.test_seconds, file=self._trace)
         begun = time.perf_counter()
-        try:
-            error = _execute(item, nextitem)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        error = _execute(item, nextitem)
         seconds = time.perf_counter() - begun
         self._mark(OUTSIDE)
         error = self._shortcuts.caught or error

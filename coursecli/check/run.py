@@ -14,7 +14,6 @@ from coursecli.check.session import Listener, Session
 from coursecli.check.suspects import find_suspects, only_integration_fails
 from coursecli.check.verdict import judge
 from coursecli.course.catalogue import Course, Lesson
-from coursecli.course.suites import read_suites
 
 if TYPE_CHECKING:
     from coursecli.check.template import Template
@@ -64,14 +63,11 @@ def _check(
 ) -> CheckResult:
     begun = time.monotonic()
     root = root.resolve()
-    expected = [
-        case for case in read_suites(lesson) if case.task in scope and (case.integration or not integration_only)
-    ]
-    session = Session(course, lesson, root, scope, expected, listener or (lambda event: None), gates, integration_only)
+    session = Session(course, lesson, root, scope, listener or (lambda event: None), gates, integration_only)
     problem = preflight(course, lesson, root, set(scope))
     if problem is None:
         problem = session.go(template.start if template else None)
-    tests, problem, passed = judge(session.run, expected, problem)
+    tests, problem, passed = judge(session.run, session.expected, problem)
     return CheckResult(
         course=course.id,
         lesson=lesson.id,

@@ -6,13 +6,14 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from coursecli.check import assignment as assignments
 from coursecli.check.assignment import Assignment, Scope, Suite
-from coursecli.check.endings import run_problem, what_happened
+from coursecli.check.endings import never_started, run_problem, what_happened
 from coursecli.check.events import Event, Finished, Footer, Halted, Hello, Started, decoder
 from coursecli.check.frames import dumped_frames
 from coursecli.check.interpreter import environment, python
@@ -21,15 +22,13 @@ from coursecli.check.transcript import OUTSIDE, Transcript
 from coursecli.check.verdict import Run, function_of
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.stubs import task_files
-from coursecli.course.suites import TestCase, suite_name
+from coursecli.course.suites import TestCase, read_suites, suite_name
 from coursecli.isolate import Ended, Job, Limits, Running, launch
 from coursecli.isolate.launcher import Starter
 from coursecli.isolate.limits import MIB
 
 PRELOAD_SECONDS = 90.0
 """For the interpreter and its preload: torch on a cold disk takes its time."""
-GRACE_SECONDS = 1.5
-"""Between a time limit in the worker, where the stack is dumped, and the runner's own, which kills."""
 ENDING_SECONDS = 5.0
 INTERPRETER_BYTES = 1024 * MIB
 """What the preload may occupy, over the lesson's margin, before the watch on resident memory steps in."""
@@ -45,7 +44,6 @@ class Session:
     lesson: Lesson
     root: Path
     scope: list[str]
-    expected: list[TestCase]
     listener: Listener
     gates: bool = True
     integration_only: bool = False
@@ -53,12 +51,19 @@ class Session:
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     _run_ends: float | None = None
 
+    @cached_property
+    def expected(self) -> list[TestCase]:
+        """The tests in scope, from the text of the suites."""
+        cases = (case for case in read_suites(self.lesson) if case.task in self.scope)
+        return [case for case in cases if case.integration or not self.integration_only]
+
     def go(self, starter: Starter | None) -> Problem | None:
         """Run the worker; what kept it from finishing outside any test, if anything."""
         transcript = Transcript(self.token)
         problem: Problem | None = None
         with launch(self._job(), output=transcript, starter=starter) as running:
             try:
+                _ = self.expected  # read while the worker starts
                 running.limit(PRELOAD_SECONDS)
                 for line in running.lines():
                     event = self._event(line)
@@ -87,8 +92,6 @@ class Session:
             known_files=self._known_files(),
             gates=self.gates,
             integration_only=self.integration_only,
-            test_seconds=limits.test_seconds,
-            import_seconds=self._import_seconds,
             memory_bytes=limits.memory_mb * MIB,
         )
         bounds = Limits(
@@ -101,6 +104,7 @@ class Session:
             environment(self.course),
             bounds,
             assignments.encoder.encode(told),
+            dumps=True,
         )
 
     def _known_files(self) -> list[str]:
@@ -126,9 +130,9 @@ class Session:
                 if Path(event.package) != self.root / self.course.package_name:
                     running.kill()
                     return self._wrong_binding(event.package)
-                self._limit(running, self._import_seconds + GRACE_SECONDS)
+                self._limit(running, self._import_seconds)
             case Started():
-                self._limit(running, limits.test_seconds + GRACE_SECONDS)
+                self._limit(running, limits.test_seconds)
             case Finished():
                 output = transcript.of(event.result.id)
                 event = Finished(
@@ -161,6 +165,9 @@ class Session:
         if self.run.footer is not None or self.run.halted is not None:
             return None
         limits = self.lesson.manifest.limits
+        said = transcript.of(OUTSIDE).text.strip()
+        if self.run.hello is None and ended.cause == "exited":
+            return never_started(said)
         frames = dumped_frames(ended.trace, self.root)
         late = self._run_ends is not None and time.monotonic() >= self._run_ends
         if self.run.running and ended.cause == "deadline" and not late:
@@ -171,7 +178,6 @@ class Session:
             return None
         waited = limits.run_seconds if late else self._import_seconds if self.run.hello else PRELOAD_SECONDS
         doing = "the check" if late else "importing the code" if self.run.hello else "starting Python"
-        said = transcript.of(OUTSIDE).text.strip()
         return run_problem(ended, limits.memory_mb, frames, too_long=f"{doing} takes more than {waited:g} s", said=said)
 
     def _blame(self, outcome: Outcome, note: str, frames: list[Frame], transcript: Transcript) -> None:

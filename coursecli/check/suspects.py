@@ -65,19 +65,23 @@ def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, f
 def swap(learner: str, reference: str, task: Task) -> str:
     """The learner's text with the symbols of a task, and what they need, as in the reference."""
     tree = ast.parse(reference)
+    there = ast.parse(learner)
     edits = [
         Edit(symbol=name, code=code)
         for symbol in (*task.helpers, *task.symbols)
-        for name, code in _code(reference, tree, symbol)
+        for name, code in _code(reference, tree, symbol, whole=not find(there, symbol))
     ]
     return _with_imports(apply_edits(learner, edits), tree)
 
 
-def _code(reference: str, tree: ast.Module, symbol: str) -> Iterator[tuple[str, str]]:
-    """The whole definition of a symbol; of a class, each function, so that what later lessons add to it stays."""
+def _code(reference: str, tree: ast.Module, symbol: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """The whole definition of a symbol; of a class, each function, so that what later lessons add to it stays.
+
+    A class that the learner does not have, such as a helper, comes `whole`.
+    """
     lines = reference.split("\n")
     found = find(tree, symbol)
-    if found and isinstance(found[0].node, ast.ClassDef):
+    if found and isinstance(found[0].node, ast.ClassDef) and not whole:
         found = functions_in(tree, symbol)
     for part in found:
         if not is_overload(part.node):

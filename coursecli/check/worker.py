@@ -14,6 +14,7 @@ import importlib.abc
 import importlib.util
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
@@ -76,7 +77,7 @@ def preload(modules: list[str]) -> None:
         importlib.import_module(name)
     import pytest  # noqa: F401
 
-    import coursecli.check.plugin
+    import coursecli.check.plugin  # noqa: F401
     from coursecli.expect import expect  # noqa: F401  # the whole kit: it is loaded at its first use
 
 
@@ -102,6 +103,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
 
     no_core_dumps()
     faulthandler.enable(trace, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, trace, all_threads=True)  # at a time limit; works in native code as well
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = _stream(1), _stream(2)
@@ -113,7 +115,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
 
     shortcuts = Shortcuts(assignment)
     shortcuts.install()
-    plugin = Plugin(assignment, voice, shortcuts, Tools(assignment.preload), trace)
+    plugin = Plugin(assignment, voice, shortcuts, Tools(assignment.preload))
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     gc.freeze()
     cap_address_space(assignment.memory_bytes)

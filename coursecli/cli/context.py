@@ -125,7 +125,10 @@ class Context:
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Nobody is there to answer.", "Add --yes to go on without asking.")
-        answer = input(f"{question} [y/N] ")
+        try:
+            answer = input(f"{question} [y/N] ")
+        except EOFError:  # Ctrl-D
+            return False
         return answer.strip().lower() in ("y", "yes")
 
     def pick(self, reference: str | None) -> tuple[Lesson, Task | None]:

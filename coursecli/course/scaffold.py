@@ -15,7 +15,7 @@ from coursecli.course.initial import given_files, init_workspace
 from coursecli.course.manifest import Task
 from coursecli.course.merge import merge
 from coursecli.course.restore import restore
-from coursecli.course.stubs import compose, owners
+from coursecli.course.stubs import compose, definitions_of, owners
 from coursecli.course.workspace import Workspace
 from coursecli.course.writer import FileChange, Writer, writing
 from coursecli.errors import ContentError, UsageError, WorkspaceError
@@ -66,7 +66,8 @@ def reset_task(course: Course, workspace: Workspace, lesson: Lesson, task: Task)
     with writing(workspace) as writer:
         upto = _as_of(course, writer, task.file, lesson)
         stub = compose(course, task.file, upto=upto)
-        return [_put(writer, task.file, stub, task.symbols, upto, f"{task.title} is as it was given")]
+        names = [name for name in definitions_of(course, task.file, [task]) if name not in task.helpers]
+        return [_put(writer, task.file, stub, names, upto, f"{task.title} is as it was given")]
 
 
 def reset_file(course: Course, workspace: Workspace, reference: str) -> list[FileChange]:
@@ -79,10 +80,8 @@ def reset_file(course: Course, workspace: Workspace, reference: str) -> list[Fil
     tasks = owners(course, file)
     with writing(workspace) as writer:
         upto = _as_of(course, writer, file, tasks[0].lesson if tasks else course.lessons[0])
-        data = course_text(course, file, upto)
-        return [
-            writer.write(_place(workspace, file), data, upto.number, "replaced", "the whole file is as it was given")
-        ]
+        text = course_text(course, file, upto)
+        return [_replace(writer, _place(workspace, file), text, upto, "the whole file is as it was given")]
 
 
 def apply_solution(course: Course, workspace: Workspace, lesson: Lesson, task: Task | None = None) -> list[FileChange]:
@@ -97,7 +96,7 @@ def apply_solution(course: Course, workspace: Workspace, lesson: Lesson, task: T
         for file in dict.fromkeys(each.file for each in chosen):
             upto = _as_of(course, writer, file, lesson)
             solved = compose(course, file, upto=upto, blank=lambda owner, each: owner != lesson or each not in chosen)
-            names = [name for each in chosen if each.file == file for name in (*each.symbols, *each.helpers)]
+            names = definitions_of(course, file, chosen)
             changes.append(_put(writer, file, solved, names, upto, "the reference is in its place"))
     return changes
 
@@ -137,14 +136,14 @@ def _offer_tasks(course: Course, writer: Writer, file: str, latest: Lesson, less
     reached = note.lesson if note else lesson.number - 1
     if reached >= latest.number:
         return None
-    earlier = [each for each in course.lessons if each.number <= reached]
-    before = compose(course, file, upto=earlier[-1]) if earlier else ""
+    known = [each for each in course.lessons if each.number <= reached and file in (*each.files, *each.manifest.given)]
+    before = compose(course, file, upto=known[-1]) if known else ""
+    again = f"mend it and type: intro2llm start {lesson.short}"
     try:
         merged = merge(_exact_text(writer, path), before, compose(course, file, upto=lesson))
     except SourceProblem as problem:
-        return FileChange(path, "problem", problem.message)
+        return FileChange(path, "problem", f"{problem.message}; {again}")
     if merged.problems and not merged.added:
-        again = f"mend it and type: intro2llm start {lesson.short}"
         return FileChange(path, "problem", f"{'; '.join(merged.problems)}; {again}")
     if not merged.added:
         writer.seen(path, lesson.number)
@@ -165,8 +164,14 @@ def _put(writer: Writer, file: str, offered: str, names: Collection[str], upto: 
         raise WorkspaceError(f"{path}: {problem.message}.", whole) from problem
     if put.problems:
         raise WorkspaceError(f"{path}: {'; '.join(put.problems)}.", whole)
-    data = put.text.encode()
-    if data == writer.read(path):
+    return _replace(writer, path, put.text.encode(), upto, note)
+
+
+def _replace(writer: Writer, path: str, data: bytes, upto: Lesson, note: str) -> FileChange:
+    current = writer.read(path)
+    if current is None:
+        return writer.write(path, data, upto.number, "created")
+    if current == data:
         return FileChange(path, "kept", note)
     return writer.write(path, data, upto.number, "replaced", note)
 

@@ -14,6 +14,7 @@ from coursecli.course.symbols import (
     Symbol,
     body_indent,
     comments_above,
+    functions_in,
     head,
     is_overload,
     symbols,
@@ -52,6 +53,23 @@ def written(course: Course) -> list[Lesson]:
 def owners(course: Course, file: str) -> list[Owner]:
     """The tasks with symbols in this file, in the order of the course."""
     return [Owner(lesson, task) for lesson in written(course) for task in lesson.tasks if task.file == file]
+
+
+def definitions_of(course: Course, file: str, tasks: list[Task]) -> list[str]:
+    """The symbols and helpers of these tasks; of a class in which other tasks have parts, only the tasks' functions."""
+    listed = {name: part.task.id for part in owners(course, file) for name in part.task.symbols}
+    tree = ast.parse(read_source(course.solutions_dir / file))
+    found: list[str] = []
+    for task in tasks:
+        for name in task.symbols if task.file == file else ():
+            if any(other.startswith(f"{name}.") and owner != task.id for other, owner in listed.items()):
+                found += [
+                    inner.name for inner in functions_in(tree, name) if listed[_nearest(inner.name, listed)] == task.id
+                ]
+            else:
+                found.append(name)
+        found += task.helpers if task.file == file else []
+    return list(dict.fromkeys(found))
 
 
 def compose(

@@ -90,7 +90,7 @@ def _references(course: Course, lesson: Lesson) -> Iterator[str]:
         earlier = [part for part in owners(course, file) if part.lesson.number < lesson.number]
         for name in (name for task in lesson.tasks if task.file == file for name in task.symbols):
             for part in (part for part in earlier if any(s.startswith(f"{name}.") for s in part.task.symbols)):
-                yield f"{where}: {name!r} is listed whole, but {part.lesson.short} lists parts of it: list the new parts"
+                yield f"{where}: {name!r} is listed whole, but {part.lesson.short} lists parts of it: list the new ones"
         yield from _absent_uses(course, lesson, file, tree)
 
 

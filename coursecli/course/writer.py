@@ -15,11 +15,10 @@ from coursecli.errors import WorkspaceError
 from coursecli.files import atomic_write, backup, file_lock
 
 Action = Literal["created", "added", "updated", "replaced", "kept", "problem"]
-_WORDS: dict[Action, str] = {"problem": "not changed", "kept": "kept as it is"}
 
 
 class FileChange(msgspec.Struct, frozen=True):
-    """What happened to one file of the workspace. As text it is a line for the learner."""
+    """What happened to one file of the workspace."""
 
     path: str
     """Relative to the workspace, with forward slashes."""
@@ -29,11 +28,6 @@ class FileChange(msgspec.Struct, frozen=True):
     note: str = ""
     backup: str = ""
     """Where the file as it was before is kept, relative to the workspace."""
-
-    def __str__(self) -> str:
-        note = f": {self.note}" if self.note else ""
-        kept = f" (before: {self.backup})" if self.backup else ""
-        return f"{self.path}  {_WORDS.get(self.action, self.action)}{note}{kept}"
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):

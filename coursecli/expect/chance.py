@@ -202,9 +202,8 @@ def _likeliest(lookalikes: Lookalikes, counts: Counter[int], wanted: dict[int, f
 
 def _shares(counts: Counter[int], wanted: dict[int, float], total: int) -> Grid:
     """How often each id is expected and was drawn, those with the largest gap first."""
-    ids = sorted({*counts, *wanted}, key=lambda token: (-abs(counts[token] - total * wanted.get(token, 0.0)), token))[
-        :SHOWN
-    ]
+    every = sorted({*counts, *wanted}, key=lambda token: (-abs(counts[token] - total * wanted.get(token, 0.0)), token))
+    ids = sorted(every[:SHOWN])
 
     def cell(token: int) -> Cell:
         p = wanted.get(token, 0.0)
@@ -212,10 +211,10 @@ def _shares(counts: Counter[int], wanted: dict[int, float], total: int) -> Grid:
         return Cell(expected=f"{total * p:.1f}".removesuffix(".0"), actual=str(counts[token]), differs=surprising)
 
     return Grid(
-        title="how often each id is drawn" + (", the largest gaps first" if len(ids) < len({*counts, *wanted}) else ""),
-        row_labels=[f"id {token}" for token in sorted(ids)],
+        title="how often each id is drawn" + (f", the {SHOWN} ids with the largest gaps" if len(every) > SHOWN else ""),
+        row_labels=[f"id {token}" for token in ids],
         column_labels=["times"],
-        rows=[[cell(token)] for token in sorted(ids)],
+        rows=[[cell(token)] for token in ids],
     )
 
 

@@ -39,7 +39,7 @@ def expect_close(
     NaN agrees only with NaN, an infinity with its like. `dims` names the axes: "B T C".
     """
     wanted = numeric.read(expected)
-    _expect_family(actual, wanted, expected, what=what, mistake=mistake)
+    _expect_family(actual, wanted, what=what, mistake=mistake)
     try:
         got = numeric.read(actual)
     except Unreadable as error:
@@ -133,7 +133,7 @@ def dtype_name(dtype: object) -> str:
     return f"numpy.{numpy.dtype(dtype)}"
 
 
-def _expect_family(actual: object, wanted: Numeric, expected: object, *, what: str, mistake: str | None) -> None:
+def _expect_family(actual: object, wanted: Numeric, *, what: str, mistake: str | None) -> None:
     family = "number" if wanted.family == "number" and numeric.is_float_scalar(actual) else numeric.family(actual)
     if family == wanted.family and (family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
         return

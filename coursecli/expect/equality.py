@@ -9,7 +9,7 @@ from typing import Any
 
 from coursecli.expect import numeric
 from coursecli.expect.numeric import Numeric
-from coursecli.expect.words import brief, plural, type_name
+from coursecli.expect.words import article, brief, pair, plural, type_name
 
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
@@ -26,7 +26,8 @@ def difference(actual: Any, expected: Any, path: str = "", depth: int = 0) -> st
         return _sentence(place, "the values are nested too deeply to be compared.")
     kind = type(expected)
     if numeric.is_tensor(expected) or numeric.is_array(expected) or kind is Numeric:
-        return None if _equal_arrays(actual, expected) else _sentence(place, "the values differ.")
+        reason = _array_difference(actual, expected)
+        return _sentence(place, reason) if reason else None
     if type(actual) is not kind and not _stands_for(actual, kind):
         names = f"{brief(expected, 60)} ({type_name(expected)})", f"{brief(actual, 60)} ({type_name(actual)})"
         return _sentence(place, f"expected {names[0]}, but it is {names[1]}.")
@@ -99,10 +100,25 @@ def missing_and_extra(actual: Iterable[Any], expected: Iterable[Any]) -> tuple[l
     return [wanted[key] for key in wanted if key not in got], [got[key] for key in got if key not in wanted]
 
 
-def _equal_arrays(actual: Any, expected: Any) -> bool:
+def _array_difference(actual: Any, expected: Any) -> str:
+    """What differs between two tensors or arrays: their kind, shape, dtype, or an element; empty when nothing does."""
+    wanted = _read(expected)
     try:
-        got, wanted = _read(actual), _read(expected)
+        got = _read(actual)
     except numeric.Unreadable:
-        return False
-    alike = (got.family, got.dtype, got.shape) == (wanted.family, wanted.dtype, wanted.shape)
-    return alike and bool(numeric.agree(got.data, wanted.data, 0, 0).all())
+        return f"expected {brief(wanted)}, but it is {article(type_name(actual))}."
+    for name, left, right in (
+        ("kind of value", got.family, wanted.family),
+        ("shape", got.shape, wanted.shape),
+        ("dtype", got.dtype, wanted.dtype),
+    ):
+        if left != right:
+            return f"the {name} is {left}, not {right}."
+    agreeing = numeric.agree(got.data, wanted.data, 0, 0)
+    if agreeing.all():
+        return ""
+    import numpy
+
+    place = tuple(int(index) for index in numpy.unravel_index(int((~agreeing).argmax()), agreeing.shape))
+    left, right = pair(wanted.data[place].item(), got.data[place].item())
+    return f"expected {left} at {list(place)}, but it is {right}." if place else f"expected {left}, but it is {right}."

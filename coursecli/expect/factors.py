@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from coursecli.expect.words import number
+from coursecli.expect.words import pair
 
 PRECISION = 2e-5
 """How near, relatively, a factor must be to a form to be called by it."""
@@ -17,7 +17,7 @@ def name_factor(factor: float, sizes: dict[str, int] | None = None) -> str:
     sign = "−" if factor < 0 else ""
     if form.isdigit():
         return sign + form
-    digits = f"{sign}{number(abs(factor)).removesuffix('.0')}"
+    digits = sign + pair(1.0, abs(factor))[1].removesuffix(".0")
     return f"{digits} ({form})" if form else digits
 
 
@@ -32,6 +32,8 @@ def simplest(factor: float, sizes: dict[str, int] | None = None) -> str:
         for form, candidate in _forms(n):
             if math.isclose(value, candidate, rel_tol=PRECISION) and not _whole_root(form, n):
                 return f"{form}, and {name} is {n}"
+    if math.isclose(value, 1.0, rel_tol=PRECISION):
+        return ""
     if value < 1000 and math.isclose(value, round(value), rel_tol=PRECISION):
         return str(round(value))
     return next((form for form, candidate in _plain_forms() if math.isclose(value, candidate, rel_tol=PRECISION)), "")

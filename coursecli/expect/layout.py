@@ -24,15 +24,15 @@ BANDS = 4
 DIFFERS, MISSING, EXTRA = "≠", "−", "+"
 
 
-def lay_out(failure: Failure, width: int, mistake: tuple[str, str] | None = None) -> list[Line]:
-    """All lines of a failure; `mistake` is the name and the explanation of the misconception it names."""
+def lay_out(failure: Failure, width: int, explanation: str = "") -> list[Line]:
+    """All lines of a failure; `explanation` is that of the mistake it names, where the catalogue is at hand."""
     width = max(width, 24)
     blocks = [
         _wrapped(failure.what, "what", width) + _wrapped(failure.summary, "summary", width),
         _evidence(failure, width),
         _facts(failure.facts, width),
         [line for sentence in failure.diagnosis for line in _wrapped(sentence, "diagnosis", width, "→ ", "  ")],
-        _mistake(failure, mistake, width),
+        _mistake(failure, explanation, width),
     ]
     lines: list[Line] = []
     for block in blocks:
@@ -78,13 +78,11 @@ def _facts(facts: dict[str, str], width: int) -> list[Line]:
     return lines
 
 
-def _mistake(failure: Failure, mistake: tuple[str, str] | None, width: int) -> list[Line]:
-    if mistake:
-        return _wrapped(mistake[1], "mistake", width)
+def _mistake(failure: Failure, explanation: str, width: int) -> list[Line]:
+    if explanation:
+        return _wrapped(explanation, "mistake", width)
     if failure.mistake:
-        return _wrapped(
-            f"This is what the mistake “{failure.mistake}” of the lesson's catalogue produces.", "mistake", width
-        )
+        return _wrapped(f"This points to “{failure.mistake}” in the lesson's mistakes.yaml.", "mistake", width)
     return []
 
 

@@ -27,6 +27,9 @@ class Numeric:
     dtype: str
     """As one writes it: `torch.float32`, `numpy.float64`, `float`."""
 
+    def __repr__(self) -> str:
+        return f"{self.dtype} {self.data.tolist() if self.data.size <= 8 else f'of shape {self.shape}'}"
+
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(int(size) for size in self.data.shape)

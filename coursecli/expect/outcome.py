@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import msgspec
+
 from coursecli.expect import counter
 from coursecli.expect.payload import Failure
+from coursecli.expect.words import cut, visible
+
+LONGEST = 600
+"""How many characters of a sentence are kept."""
 
 
 class ExpectationFailed(AssertionError):  # noqa: N818
@@ -27,6 +33,7 @@ def passed() -> None:
 
 
 def failed(failure: Failure, cause: BaseException | None = None) -> NoReturn:
-    """The expectation does not hold."""
+    """The expectation does not hold. The words that a test put together may hold a learner's text: they are cleaned."""
     counter.evaluated()
-    raise ExpectationFailed(failure) from cause
+    words = {"what": cut(visible(failure.what), LONGEST), "summary": cut(visible(failure.summary), LONGEST)}
+    raise ExpectationFailed(msgspec.structs.replace(failure, **words)) from cause

@@ -183,4 +183,4 @@ def _message(error: BaseException) -> str:
 
 
 def _text(value: object) -> str:
-    return visible(value) if type(value) is str else brief(value)
+    return cut(visible(value), 600) if type(value) is str else brief(value, 600)

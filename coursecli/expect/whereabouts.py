@@ -45,7 +45,7 @@ def _full_lines(mask: Any) -> bool:
 
 
 def place(mask: Any, names: list[str]) -> str:
-    """`, all at T 3–5 and C 0`: the axes along which the mask is confined to some indices; empty when it is not."""
+    """`, all at T = 3–5 and C = 0`: the axes along which the mask is confined to some indices; empty when it is not."""
     parts = [
         f"{names[axis]} = {_indices(present)}"
         for axis, (present, used) in enumerate(_spread(mask))

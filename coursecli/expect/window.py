@@ -47,10 +47,11 @@ def window(actual: Any, expected: Any, agreeing: Any, centre: tuple[int, ...], n
 
 def _written(rows: list[list[Entry]]) -> list[list[Cell]]:
     """The cells as text: decimal points below each other where the numbers allow it, digits enough to tell apart."""
-    numbers = [value for row in rows for wanted, got, _ in row for value in (wanted, got)]
+    numbers: list[Any] = [value for row in rows for wanted, got, _ in row for value in (wanted, got)]
     largest = max((abs(value) for value in numbers if type(value) is float and math.isfinite(value)), default=0.0)
     if 0.01 <= largest < 1e5 and all(type(value) is float for value in numbers):
-        for decimals in range(max(1, 3 - math.floor(math.log10(largest))), 9):
+        whole = all(value == round(value, 1) for value in numbers if math.isfinite(value))
+        for decimals in range(1 if whole else max(1, 3 - math.floor(math.log10(largest))), 9):
             cells = [[_fixed(entry, decimals) for entry in row] for row in rows]
             if all(cell.expected != cell.actual for row in cells for cell in row if cell.differs):
                 return cells

@@ -57,6 +57,8 @@ def count_steps(function: Callable[[Any], Any], argument: Any, limit: int) -> in
         function(argument)
     finally:
         sys.settrace(before)
+    if steps > limit:  # the function has swallowed the exception, which ends the tracing
+        raise TooMuchWork
     return steps
 
 

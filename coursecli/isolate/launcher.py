@@ -27,6 +27,9 @@ from coursecli.isolate.limits import MIB, Limits
 EVENTS, TRACE, MESSAGE = 3, 4, 5
 """The descriptors as the foreign process sees them."""
 
+DUMP_SECONDS = 2.0
+"""How long a process may take to dump its stack, once asked, before it is killed."""
+_DUMP_SETTLES = 0.15
 KILL_SECONDS = 8.0
 """How long the supervisor may take to kill and reap before the runner kills the supervisor."""
 LINE_BYTES = 8 * MIB
@@ -61,10 +64,13 @@ class Head:
 
 @dataclass
 class Tail:
-    """Keeps the last bytes of a stream: of several stack dumps, the newest counts."""
+    """Keeps the last bytes of a stream: of several stack dumps the newest counts."""
 
     limit: int = 256 * 1024
     _kept: bytearray = field(default_factory=bytearray)
+
+    def clear(self) -> None:
+        self._kept.clear()
 
     def feed(self, data: bytes) -> None:
         self._kept += data
@@ -87,6 +93,8 @@ class Job:
     limits: Limits
     message: bytes = b""
     """What the process can read from MESSAGE."""
+    dumps: bool = False
+    """The process writes its stack to TRACE on SIGUSR1: it is asked to, at the deadline, before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ class Ended:
     stdout: str
     stderr: str
     trace: str
-    """Stack dumps, the newest last."""
+    """The last stack dump that was asked for, and whatever a crash wrote after it."""
 
 
 Starter = Callable[[int, list[int]], "subprocess.Popen[bytes] | None"]
@@ -157,7 +165,7 @@ def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = No
         other.close()
         for fd in theirs:
             os.close(fd)
-    return Running(control, ours, output, process)
+    return Running(control, ours, output, process, dumps=job.dumps)
 
 
 def start_supervisor(control: int, fds: list[int]) -> subprocess.Popen[bytes]:
@@ -196,6 +204,8 @@ class Running:
         pipes: dict[str, int],
         output: Sink | None,
         process: subprocess.Popen[bytes] | None,
+        *,
+        dumps: bool,
     ) -> None:
         self._control = control
         self._process = process
@@ -214,6 +224,8 @@ class Running:
         self._selector.register(control, selectors.EVENT_READ, "control")
         self._started = time.monotonic()
         self._deadline: float | None = None
+        self._dumps = dumps
+        self._dump_asked = False
         self._reason: Cause | None = None
         self._kill_deadline: float | None = None
         self._said = bytearray()
@@ -230,6 +242,7 @@ class Running:
     def limit(self, seconds: float) -> None:
         """Move the deadline: `seconds` from now. The job's own limit, kept by the supervisor, stays."""
         self._deadline = time.monotonic() + seconds
+        self._dump_asked = False
 
     def kill(self, reason: Cause = "killed") -> None:
         """Ask for the end of the process and of everything it started. `lines` still yields what had been said."""
@@ -270,7 +283,7 @@ class Running:
         else:
             until = self._deadline
             if until is not None and now >= until:
-                self.kill("deadline")
+                self._too_late()
                 return
         for key, _ in self._selector.select(None if until is None else until - now):
             if self.ended is not None:
@@ -281,6 +294,16 @@ class Running:
                 self._read(key.data, key.fd)
         if self._events and "stdout" in self._pipes:  # what was printed before an event was sent is in the pipe by now
             self._read("stdout", self._pipes["stdout"])
+
+    def _too_late(self) -> None:
+        if not self._dumps or self._dump_asked:
+            self.kill("deadline")
+            return
+        self._dump_asked = True
+        self._trace.clear()
+        self._deadline = time.monotonic() + DUMP_SECONDS
+        with contextlib.suppress(OSError):
+            self._control.send(b"d")
 
     def _read(self, name: str, fd: int) -> bool:
         """Take one piece. False when there is nothing at present, or the pipe is closed."""
@@ -296,6 +319,8 @@ class Running:
             self._events += data
         else:
             self._sinks[name].feed(data)
+        if name == "trace" and self._dump_asked:
+            self._deadline = time.monotonic() + _DUMP_SETTLES
         return True
 
     def _complete_lines(self) -> Iterator[bytes]:
@@ -370,10 +395,12 @@ class Running:
 
     def _cause(self, report: Mapping[str, object]) -> tuple[Cause, int | None, int | None]:
         said, status = report.get("cause"), report.get("status")
-        if isinstance(status, int):  # it ended by itself, whatever was asked for meanwhile
+        if self._reason is not None:
+            return self._reason, None, None
+        if isinstance(status, int):
             if os.WIFSIGNALED(status):
                 return "signal", None, os.WTERMSIG(status)
             return "exited", os.waitstatus_to_exitcode(status), None
         if said in ("deadline", "memory", "processes"):
             return said, None, None
-        return self._reason or "lost", None, None
+        return "lost", None, None

@@ -2,8 +2,8 @@
 
 It runs as a script with bare Python (standard library only), or in a fork of a template. It knows nothing of tests. The
 runner holds the other end of `control`: when that closes, for whatever reason, everything below this process dies.
-Protocol on `control`: the runner sends the order, one line of JSON, and later one byte to ask for the kill; the
-supervisor says which processes there are, at its start, and how it went, at its end: one line of JSON each.
+Protocol on `control`: the runner sends the order, one line of JSON, and later single bytes: `d` for a stack dump, `k`
+for the kill. The supervisor says which processes there are, at its start, and how it went, at its end: lines of JSON.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 512)
         if control in ready:
+            if _asks_for_dump(control):
+                os.kill(worker, signal.SIGUSR1)
+                continue
             cause = "killed"  # asked for, or the runner is gone
             break
         below = descendants()
@@ -74,6 +77,12 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
         "left_running": left,
     }
     _say(control, report)
+
+
+def _asks_for_dump(control: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.read(control, 1) == b"d"
+    return False
 
 
 def descendants() -> list[int]:

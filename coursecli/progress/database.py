@@ -134,7 +134,7 @@ def connect(path: Path, busy_seconds: float, *, read_only: bool = False) -> sqli
     """
     try:
         if path.stat().st_size == 0:
-            raise Unusable("is empty")
+            raise Unusable("is an empty file")
     except FileNotFoundError:
         raise Unusable("is missing") from None
     except OSError as error:

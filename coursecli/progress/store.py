@@ -24,7 +24,7 @@ Verdict = Literal["passed", "failed", "undecided"]
 """A task in one attempt. undecided: no test of it failed, but some did not get their turn."""
 
 BACKUP_EVERY = 10
-"""Recorded attempts, hints and marks between two backups. A passed lesson makes one at once."""
+"""Recorded events between two backups. A lesson that is started, skipped or passed makes one at once."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +226,7 @@ class Store:
             self._connection.execute(_UPSERT, (key, value))
 
     def _mark(self, kind: str, lesson: str) -> None:
-        with self._writing(backup_now=kind == "skipped"):
+        with self._writing(backup_now=True):
             self._connection.execute("INSERT INTO marks (at, kind, lesson) VALUES (?, ?, ?)", (_now(), kind, lesson))
 
     def _marked(self, kind: str) -> list[str]:

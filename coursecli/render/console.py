@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -35,7 +36,7 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
     stream = stream or sys.stdout
     bare = plain or bool(os.environ.get("NO_COLOR")) or not is_terminal(stream)
     console = _Console(
-        file=stream,
+        file=cast(TextIO, _Trimmed(stream)) if bare else stream,
         theme=THEME,
         markup=False,
         highlight=False,
@@ -47,6 +48,19 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
     if not MIN_WIDTH <= console.width <= MAX_WIDTH:  # otherwise left to Rich, which follows a terminal that is resized
         console.width = max(MIN_WIDTH, min(console.width, MAX_WIDTH))
     return console
+
+
+class _Trimmed:
+    """A stream for plain text: the spaces with which tables fill their lines are left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Console(Console):

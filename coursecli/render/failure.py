@@ -27,8 +27,7 @@ STYLES = {
 
 def failure_view(failure: Failure, *, width: int, mistake: Mistake | None = None) -> RenderableType:
     """The whole failure in `width` columns (from 40); `mistake` is the one that the failure names, if any."""
-    named = (mistake.name, mistake.explanation) if mistake else None
-    return Group(*(_line(line) for line in lay_out(failure, width, named)))
+    return Group(*(_line(line) for line in lay_out(failure, width, mistake.explanation if mistake else "")))
 
 
 def _line(line: list[tuple[str, str]]) -> Text:

@@ -1,107 +1,22 @@
 """LaTeX mathematics as Unicode: one line inside a sentence, stacked fractions and sums in a displayed block.
 
-pylatexenc parses and knows the symbols; the layout is here and in `boxes`. What cannot be parsed is shown as it was
-written.
+`latex` reads it, `boxes` joins the pieces; here is which piece goes where. What is no LaTeX is shown as it was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from coursecli.render import boxes
+from coursecli.render import boxes, latex
 from coursecli.render.boxes import Box, beside, line
-
-SUPERSCRIPTS = dict(zip("0123456789+−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ"))
-SUPERSCRIPTS |= dict(zip("ABDEGHIJKLMNOPRTUVW⊤′∗", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵀ′*"))
-SUBSCRIPTS = dict(zip("0123456789+−=()aehijklmnoprstuvxβγρ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨ"))
-LETTERS = {"mathbb": dict(zip("RNZECQP", "ℝℕℤ𝔼ℂℚℙ")), "mathcal": dict(zip("LHBEFIMR", "ℒℋℬℰℱℐℳℛ"))}
-ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303", "dot": "\u0307", "vec": "\u20d7", "overline": "\u0304"}
-FONTS = {
-    "text",
-    "mathrm",
-    "mathbf",
-    "mathit",
-    "mathsf",
-    "mathtt",
-    "textbf",
-    "textit",
-    "texttt",
-    "textrm",
-    "boldsymbol",
-    "bm",
-}
-FONTS |= {"mathbb", "mathcal", "operatorname", "operatorname*", "mbox"}
-SIZES = {
-    "big",
-    "Big",
-    "bigg",
-    "Bigg",
-    "bigl",
-    "bigr",
-    "Bigl",
-    "Bigr",
-    "displaystyle",
-    "textstyle",
-    "limits",
-    "nolimits",
-}
-SPACES = {",": "", ";": " ", ":": " ", "!": "", " ": " ", "quad": "  ", "qquad": "    ", "~": " ", "thinspace": ""}
-FUNCTIONS = [
-    "log",
-    "ln",
-    "exp",
-    "max",
-    "min",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "lim",
-    "arg",
-    "argmax",
-    "argmin",
-    "softmax",
-    "det",
-    "dim",
-    "gcd",
-    "sup",
-    "inf",
-    "Pr",
-    "mod",
-    "bmod",
-]
-SYMBOLS = {
-    "top": "⊤",
-    "mid": "∣",
-    "sigma": "σ",
-    "prime": "′",
-    "epsilon": "ε",
-    "dots": "…",
-    "cdots": "⋯",
-    "lt": "<",
-    "gt": ">",
-}
-SYMBOLS |= {"{": "{", "}": "}", "|": "‖", "%": "%", "_": "_", "#": "#", "&": "&", "$": "$", "implies": "⇒", "ast": "∗"}
-INDICES = set("ijklmn")
-"""Several of these side by side are indices; other letters side by side are a word."""
-LIMITS = {"∑", "∏", "max", "min", "lim", "argmax", "argmin"}
-BINARY = set("+−·×⊙⊗⊕∘∗±÷")
-RELATIONS = set("=≠<>≤≥≈≡∼∝∈∉⊂⊆→←↦⇒⇔≪≫:∣")
-
-
-@dataclass
-class Token:
-    kind: str
-    """char, macro, group, environment"""
-    text: str
-    parts: list[list[Token]] = field(default_factory=list)
+from coursecli.render.latex import ACCENTS, FONTS, FUNCTIONS, SIZES, SPACES, SUBSCRIPTS, SUPERSCRIPTS, Token
 
 
 @dataclass
 class Atom:
+    """A piece of a row, and what it is: that decides the space around it."""
+
     box: Box
     kind: str = "ordinary"
     """ordinary, fraction, binary, relation, open, close, comma, function, operator, space"""
@@ -125,47 +40,10 @@ def display(source: str, width: int) -> str:
 
 
 def _typeset(source: str, *, display: bool) -> Box:
-    from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
-
     try:
-        nodes = LatexWalker(source.strip(), tolerant_parsing=False).get_latex_nodes()[0]
-        return _Setter(display).row(list(_tokens(nodes)))
-    except (LatexWalkerError, IndexError, RecursionError):
+        return _Setter(display).row(latex.read(source))
+    except (ValueError, IndexError, RecursionError):
         return line(" ".join(source.split()))
-
-
-def _tokens(nodes: Any) -> Iterator[Token]:
-    """pylatexenc's tree as a flat list: one token a character, so that `^` and `_` can look at what follows them."""
-    for node in nodes or []:
-        name = type(node).__name__
-        if name == "LatexCharsNode":
-            yield from (Token("char", character) for character in node.chars if not character.isspace())
-        elif name == "LatexSpecialsNode":
-            yield Token("macro" if node.specials_chars == "~" else "char", node.specials_chars)
-        elif name in ("LatexGroupNode", "LatexMathNode"):
-            yield Token("group", "", [list(_tokens(node.nodelist))])
-        elif name == "LatexEnvironmentNode":
-            yield Token("environment", node.environmentname, [list(_tokens(node.nodelist))])
-        elif name == "LatexMacroNode":
-            given = node.nodeargd.argnlist if node.nodeargd and node.macroname != "\\" else []
-            if node.macroname in FONTS:
-                given = [argument for argument in given if argument is not None]
-                yield Token("macro", node.macroname, [[Token("char", _plain(argument))] for argument in given])
-            else:
-                yield Token("macro", node.macroname, [_content(argument) for argument in given])
-
-
-def _content(argument: Any) -> list[Token]:
-    tokens = list(_tokens([argument] if argument else []))
-    return tokens[0].parts[0] if len(tokens) == 1 and tokens[0].kind == "group" else tokens
-
-
-def _plain(node: Any) -> str:
-    """The text of an argument such as \\text{…}: its spaces count."""
-    return "".join(
-        inline(child.latex_verbatim()) if type(child).__name__ != "LatexCharsNode" else str(child.chars)
-        for child in getattr(node, "nodelist", [node])
-    )
 
 
 class _Setter:
@@ -212,7 +90,7 @@ class _Setter:
         if token.kind == "environment":
             return Atom(self._environment(token))
         if token.kind == "char":
-            return _symbol({"-": "−", "*": "∗", "'": "′", "~": " "}.get(token.text, token.text))
+            return _symbol(latex.WRITTEN.get(token.text, token.text))
         name = token.text
         if name in SPACES:
             return Atom(line(SPACES[name]), "space")
@@ -231,7 +109,9 @@ class _Setter:
             if rest and name == "operatorname" and rest[0].text == "*":
                 rest.pop(0)
             text = token.parts[0][0].text if token.parts else self.row(self._argument(rest)).rows[0]
-            text = "".join(LETTERS.get(name, {}).get(letter, letter) for letter in text)
+            if ("_" in text or "^" in text) and "text" not in name:
+                return Atom(self.row([Token("char", letter) for letter in text if letter != " "]))
+            text = "".join(latex.LETTERS.get(name, {}).get(letter, letter) for letter in text)
             return Atom(line(text), "function" if name.startswith("operatorname") else "ordinary")
         if name in ACCENTS:
             box = self.row(token.parts[0] if token.parts and token.parts[0] else self._argument(rest))
@@ -242,7 +122,7 @@ class _Setter:
             return Atom(self.row(token.parts[0] if token.parts else self._argument(rest)))
         if name in FUNCTIONS:
             return Atom(line(name), "function")
-        return _symbol(SYMBOLS.get(name) or _known(name) or name)
+        return _symbol(latex.symbol(name))
 
     def _fenced(self, rest: list[Token]) -> Atom:
         left = self._delimiter(rest)
@@ -267,7 +147,7 @@ class _Setter:
         lower = self._wrapped(bottom, needed=lambda atoms: len(atoms) > 1 or atoms[0].kind == "fraction")
         return Atom(beside([upper, line("/"), lower]), "fraction")
 
-    def _wrapped(self, tokens: list[Token], *, needed: Any) -> Box:
+    def _wrapped(self, tokens: list[Token], *, needed: Callable[[list[Atom]], bool]) -> Box:
         atoms = self._atoms(tokens)
         box = self._join(atoms)
         return boxes.fenced("(", box, ")") if needed(atoms) and not _is_number(box) else box
@@ -280,7 +160,7 @@ class _Setter:
     def _scripted(self, base: Atom, upper: list[Token] | None, lower: list[Token] | None) -> Box:
         above = _Setter(self.display, tight=True).row(upper) if upper is not None else None
         below = _Setter(self.display, tight=True).row(lower) if lower is not None else None
-        if self.display and not self.tight and base.box.rows[0] in LIMITS:
+        if self.display and not self.tight and base.box.rows[0] in latex.LIMITS:
             parts = [box for box in (above, base.box, below) if box is not None]
             return boxes.stacked(parts, 0 if above is None else 1)
         small_above = _small("^", above, SUPERSCRIPTS)
@@ -362,9 +242,9 @@ class _Setter:
 
 def _symbol(text: str) -> Atom:
     kinds = {"∑": "operator", "∏": "operator", ",": "comma", ";": "comma"}
-    if text in BINARY:
+    if text in latex.BINARY:
         return Atom(line(text), "binary")
-    if text in RELATIONS:
+    if text in latex.RELATIONS:
         return Atom(line(text), "relation")
     if text in tuple("([{⟨⌊⌈"):
         return Atom(line(text), "open")
@@ -386,17 +266,8 @@ def _small(mark: str, box: Box | None, alphabet: dict[str, str]) -> str | None:
     if box is None:
         return ""
     text = box.rows[0]
-    word = len(text) > 1 and text.isalpha() and not set(text) <= INDICES
+    word = len(text) > 1 and text.isalpha() and not set(text) <= latex.INDICES
     if box.flat and not word and all(letter in alphabet for letter in text):
         return "".join(alphabet[letter] for letter in text)
     name = text.lstrip("<≤>≥") if mark == "_" else text
     return mark + text if box.flat and name.replace(",", "").isalnum() else None
-
-
-@cache
-def _known(name: str) -> str:
-    from pylatexenc.latex2text import get_default_latex_context_db
-
-    spec = get_default_latex_context_db().get_macro_spec(name)
-    text = spec.simplify_repl if spec else ""
-    return text if isinstance(text, str) else ""

@@ -66,8 +66,7 @@ class ResultView:
             parts += [self.suspects(), Text()]
         if any(test.outcome not in ("not_run", "blocked") for test in self.result.tests):
             parts.append(self.list_of_tests(shown, everything=show_all))
-        task = first.task if first is not None else (self.result.scope[0] if len(self.result.scope) == 1 else "")
-        return Group(*parts, *self._last_words(task, first))
+        return Group(*parts, *self._last_words(first))
 
     def problem(self, problem: Problem) -> RenderableType:
         """What kept the tests from running."""
@@ -165,8 +164,9 @@ class ResultView:
 
     def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
         frame = test.error.frames[-1] if test.error and test.error.frames else None
-        told = test.error.message.partition(" · ")[2] if test.error else ""  # "lesson02 · RMSNorm.forward"
-        symbol = told or task.symbols[0]
+        lesson, _, symbol = test.error.message.partition(" · ") if test.error else ("", "", "")
+        if not symbol:  # otherwise the stub has said it: "lesson02 · RMSNorm.forward"
+            lesson, symbol = self.lesson.short, task.symbols[0]
         parts: list[RenderableType] = []
         if frame is not None:
             parts += [
@@ -179,7 +179,7 @@ class ResultView:
         return [
             *parts,
             Text(),
-            Text.assemble("Read about it: ", (f"intro2llm read {self.lesson.number:02d}", "command")),
+            Text.assemble("Read about it: ", clean(f"intro2llm read {lesson}", "command")),
         ]
 
     def _where(self, task: Task) -> list[RenderableType]:
@@ -201,7 +201,10 @@ class ResultView:
             for frame in reversed(frames[-3:])
         ]
 
-    def _last_words(self, task: str, first: TestResult | None) -> Iterable[RenderableType]:
+    def _last_words(self, first: TestResult | None) -> Iterable[RenderableType]:
+        """Where to get a hint: for the part that is to blame, the task that fails, or the only one that was checked."""
+        tasks = [suspect.task for suspect in self.result.suspects] or ([first.task] if first else self.result.scope)
+        task = tasks[0] if len(tasks) == 1 else ""
         if task and (first is None or first.outcome != "tampered"):
             yield Text()
             yield Text.assemble("A hint: ", (f"intro2llm hint {task}", "command"))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_debug_shows_the_traceback(learner):
 def test_a_reader_that_goes_away_is_no_error(learner):
     for arguments in (["list"], ["--help"]):
         process = subprocess.Popen(
-            [shutil.which("intro2llm"), *arguments],
+            [learner.program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=learner.environment,
@@ -96,6 +97,22 @@ def test_a_reader_that_goes_away_is_no_error(learner):
         process.stdout.close()
         assert process.stderr.read() == b""
         process.wait()
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_closed_streams_are_no_error(learner, closed):
+    shell = ["sh", "-c", f'"$0" next {closed}', learner.program]
+    ran = subprocess.run(shell, env=learner.environment, cwd=learner.workspace, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert ran.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_one_line(learner):
+    full = ["sh", "-c", '"$0" list > /dev/full', learner.program]
+    ran = subprocess.run(full, env=learner.environment, cwd=learner.workspace, capture_output=True, text=True)
+    assert ran.returncode == 3
+    assert ran.stderr.splitlines()[0] == "No space left on device."
 
 
 def test_an_unexpected_exception_is_one_line_with_the_name_of_a_log(learner, monkeypatch, capfd):

@@ -19,7 +19,7 @@ def test_a_learner_goes_from_nothing_to_the_end(newcomer):
     stub = newcomer("check")
     assert stub.code == 1
     assert "Write discount next: it is in toyshop/prices.py, line" in stub.text
-    assert "intro2llm read 01" in stub.text
+    assert "intro2llm read lesson01" in stub.text
     assert "intro2llm hint discount" in stub.text
 
     newcomer.write("discount", "return price * percent / 100")
@@ -66,8 +66,9 @@ def test_unlock_all_opens_every_lesson(newcomer):
 
 
 def test_all_names_of_a_lesson_are_the_same(learner):
-    texts = {learner("read", name).out for name in ("lesson01", "lesson1", "01", "1", "lesson01_prices", "LESSON01")}
+    texts = {learner("start", name).out for name in ("lesson01", "lesson1", "01", "1", "lesson01_prices")}
     assert len(texts) == 1
+    assert "Lesson 01 · Prices" in texts.pop()
 
 
 def test_an_edit_that_breaks_an_earlier_lesson_is_found_when_the_next_one_passes(learner):

@@ -2,14 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from coursecli.cli.context import Options
 from coursecli.cli.quick import globals_first, quick_action, read_options
-
-PROGRAM = Path(sys.executable).with_name("intro2llm")
 
 
 def test_global_options_are_found_wherever_they_stand():
@@ -58,7 +55,7 @@ def test_typer_leads_to_the_same_output(learner, command):
 )
 def test_costly_modules_are_not_imported(learner, command, never):
     ran = subprocess.run(
-        [sys.executable, "-X", "importtime", PROGRAM, command],
+        [sys.executable, "-X", "importtime", learner.program, command],
         env=learner.environment,
         cwd=learner.workspace,
         capture_output=True,

@@ -58,3 +58,10 @@ def test_a_package_that_is_loaded_already_is_refused(probe: Path, tmp_path: Path
     output = plain_pytest(probe, PYTEST_PLUGINS="early", PYTHONPATH=f"{REPOSITORY}{os.pathsep}{tmp_path}")
     assert "Nothing was run." in output
     assert "passed" not in output
+
+
+def test_every_process_of_a_parallel_run_binds_the_reference(probe: Path) -> None:
+    pytest.importorskip("xdist")
+    output = plain_pytest(probe, PYTEST_ADDOPTS="-n 1")
+    assert "intro2llm: the reference" in output
+    assert "1 passed" in output

@@ -131,6 +131,14 @@ def test_a_constant_stands_before_what_needs_it_when_it_is_defined() -> None:
     assert run(merge(before, before, after).text)["TWICE"] == 4
 
 
+def test_the_imports_that_the_new_tasks_will_need_come_too() -> None:
+    before = "import math\nimport string\n\n\ndef f(): ...\n"
+    after = "import heapq\n" + before + "\n\ndef g():\n    raise NotImplementedError\n"
+    yours = before.replace("import string\n", "")
+    assert merge(yours, before, after).text.startswith("import math\nimport heapq\n\n")
+    assert merge(yours, before, before).text == yours
+
+
 def test_what_is_there_already_is_left_alone() -> None:
     yours = BEFORE + "\n\ndef get_norm():\n    return 'mine'\n\n\nfrom elsewhere import Choice\nNAMES = 3\n"
     merged = merge(yours, BEFORE, AFTER)
@@ -218,9 +226,26 @@ def test_an_import_that_is_there_under_another_form_is_not_repeated() -> None:
     assert "from decimal import Decimal\n" not in merge(yours, BEFORE, AFTER).text
 
 
+def test_text_that_stands_further_left_than_the_method_stays_there() -> None:
+    before = "class A:\n  x = 1\n"
+    after = (
+        "class A:\n    x = 1\n\n"
+        "# a comment at the margin\n"
+        "    def f(self, by=(\n1)):\n"
+        '        text = """a\n b"""\n'
+        "# another\n"
+        "        return text, by\n"
+    )
+    merged = merge(before, before, after)
+    assert merged.text.startswith(before)
+    assert run(merged.text)["A"]().f() == ("a\n b", 1)
+
+
 def test_inner_and_outer_class_that_end_on_the_same_line() -> None:
     before = "class A:\n    class B:\n        x = 1\n"
-    after = before + "\n        def b(self): ...\n\n    def a(self): ...\n\n\ndef c(): ...\n"
+    after = (
+        "class A:\n    def a(self): ...\n\n    class B:\n        x = 1\n\n        def b(self): ...\n\n\ndef c(): ...\n"
+    )
     space = run(merge(before, before, after).text)
     assert callable(space["A"].B.b) and callable(space["A"].a) and callable(space["c"])
 
@@ -233,7 +258,8 @@ bodies = st.sampled_from(
         "return 1",
         "x = [\n    1,\n]\nreturn x",
         'text = """a\n  b\n"""\nreturn text',
-        "for i in range(3):\n    # c\n    pass\n# end", "if 1:\n    return (\n  2)\nreturn 3",
+        "for i in range(3):\n    # c\n    pass\n# end",
+        "if 1:\n    return (\n  2)\nreturn 3",
     ]
 )
 comments = st.sampled_from(["", "# a comment\n", "# two\n# lines\n"])

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from coursecli.course.catalogue import Course, load_course
 from coursecli.course.scaffold import FileChange, apply_solution, init_workspace, reset_file, reset_task, start_lesson
 from coursecli.course.workspace import Workspace
 from coursecli.errors import ContentError, UsageError, WorkspaceError
+from coursecli.files import atomic_write
 
 TOY = Path(__file__).resolve().parent.parent / "toy_course"
 BASKETS = "toyshop/baskets.py"
@@ -83,7 +85,6 @@ def test_a_later_lesson_is_added_to_the_learners_file(course: Course, workspace:
     assert (workspace.root / added.backup).read_bytes() == mine
     rest = iter(path.read_bytes().splitlines(keepends=True))
     assert all(line in rest for line in mine.splitlines(keepends=True))
-    assert str(added).startswith("toyshop/baskets.py  added: Basket.cheapest, combine (before: .intro2llm/backups/")
 
 
 def test_lessons_may_be_skipped_over(course: Course, workspace: Workspace) -> None:
@@ -204,6 +205,34 @@ def test_applying_twice_changes_nothing_more(course: Course, workspace: Workspac
     assert contents(workspace) == before
 
 
+def test_a_task_that_is_a_whole_class_leaves_the_parts_of_other_tasks_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Lesson 1 lists the class Basket, lesson 2 a method of it: the work of lesson 2 stays when lesson 1 is reset."""
+    root = shutil.copytree(TOY, tmp_path / "course")
+    manifest = root / "stage01_shop" / "lesson01_prices" / "lesson.yaml"
+    manifest.write_text(manifest.read_text().replace("symbols: [Basket.add]", "symbols: [Basket]"))
+    course = load_course(root)
+    path = workspace.package / "baskets.py"
+    for lesson in course.lessons:
+        apply_solution(course, workspace, lesson)
+    path.write_text(path.read_text().replace("best = self.items[0]", "best = self.items[0]  # mine"))
+    apply_solution(course, workspace, *course.find_task("basket-add"))
+    assert "# mine" in path.read_text() and "NotImplementedError" not in path.read_text()
+    reset_task(course, workspace, *course.find_task("basket-add"))
+    text = path.read_text()
+    assert "# mine" in text and "self._cost(item)" in text
+    raised = [line.strip() for line in text.splitlines() if "raise NotImplementedError" in line]
+    assert raised == [f'raise NotImplementedError("lesson01 · Basket.{name}")' for name in ("__init__", "add")]
+
+
+def test_a_file_that_the_learner_made_first_gets_everything(course: Course, workspace: Workspace) -> None:
+    (workspace.package / "baskets.py").write_text("def mine():\n    return 1\n")
+    (change,) = (c for c in start_lesson(course, workspace, course.lessons[0]) if c.path == BASKETS)
+    assert change.note == "Item, Basket"
+    assert run(workspace, "from toyshop.baskets import *; print(mine(), Basket().items)") == "1 []"
+
+
 def test_one_task_is_put_back_and_nothing_else(course: Course, workspace: Workspace) -> None:
     apply_solution(course, workspace, course.lessons[1])
     apply_solution(course, workspace, course.lessons[0])
@@ -281,6 +310,38 @@ def test_a_read_only_package_is_said(course: Course, workspace: Workspace) -> No
             start_lesson(course, workspace, course.lessons[0])
     finally:
         workspace.package.chmod(0o700)
+
+
+@pytest.mark.parametrize("fails_at", range(8))
+def test_a_disk_that_is_full_halfway_costs_nothing(
+    course: Course, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Whichever write of a start fails, what the learner wrote is intact, and a second start brings everything."""
+    start_lesson(course, workspace, course.lessons[0])
+    path = workspace.package / "baskets.py"
+    mine = path.read_text().replace("raise NotImplementedError", "return None  # mine", 1)
+    path.write_text(mine)
+    (workspace.package / "prices.py").unlink()
+    calls = 0
+
+    def full(target: Path, data: str | bytes) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > fails_at:
+            raise WorkspaceError(f"{target}: cannot be written: No space left on device")
+        atomic_write(target, data)
+
+    with monkeypatch.context() as patch, suppress(WorkspaceError):
+        for module in ("coursecli.course.writer", "coursecli.files"):
+            patch.setattr(f"{module}.atomic_write", full)
+        start_lesson(course, workspace, course.lessons[1])
+    assert calls > 0
+    assert all(line in path.read_text().splitlines() for line in mine.splitlines())
+    start_lesson(course, workspace, course.lessons[1])
+    text = path.read_text()
+    assert text.count("# mine") == 1 and text.count("def combine") == 1 and text.count("def cheapest") == 1
+    assert (workspace.package / "prices.py").is_file()
+    assert start_lesson(course, workspace, course.lessons[1]) == []
 
 
 def test_a_damaged_record_costs_nothing_of_the_learners(course: Course, workspace: Workspace) -> None:

@@ -232,6 +232,16 @@ def test_solved_and_blank_tasks_side_by_side(toy: Course) -> None:
     assert text.count("raise NotImplementedError") == 1 and "_cost" not in text
 
 
+def test_a_helper_of_two_tasks_stays_while_one_of_them_is_solved(tmp_path: Path) -> None:
+    root = shutil.copytree(TOY, tmp_path / "course")
+    manifest = root / "stage01_shop" / "lesson01_prices" / "lesson.yaml"
+    text = manifest.read_text().replace("symbols: [Basket.add]", "symbols: [Basket.add]\n    helpers: [Basket._cost]")
+    manifest.write_text(text)
+    course = load_course(root)
+    assert "def _cost" in compose(course, "baskets.py", blank=lambda lesson, task: task.id == "basket-add")
+    assert "def _cost" not in compose(course, "baskets.py")
+
+
 def test_a_class_of_which_only_a_later_lesson_has_parts_comes_with_that_lesson(tmp_path: Path) -> None:
     root = shutil.copytree(TOY, tmp_path / "course")
     path = root / "solutions" / "baskets.py"

@@ -49,7 +49,7 @@ def test_the_toy_course_has_no_fault() -> None:
             "symbols: [combine, Basket.add]",
             "'Basket.add' belongs to more than one task",
         ),
-        ("lesson.yaml", "symbols: [combine]", "symbols: [combine, Basket]", "lists parts of it: list the new parts"),
+        ("lesson.yaml", "symbols: [combine]", "symbols: [combine, Basket]", "lists parts of it: list the new ones"),
         ("lesson.yaml", "builtins.min", "min", "forbidden 'min' is a built-in: write builtins.min"),
         ("lesson.yaml", "builtins.min", "builtins:min", "forbidden 'builtins:min' is not a dotted name"),
         ("lesson.yaml", "files: [baskets.py]", "files: [bags.py]", "names 'bags.py', in which the lesson has no task"),

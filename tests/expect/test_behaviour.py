@@ -31,8 +31,9 @@ def throw(error):
 def test_a_statement():
     expect(1 < 2, "one is not less than two", what="order")
     with pytest.raises(ExpectationFailed) as caught:
-        expect(2 < 1, "2 is not less than 1", what="order", expected=[1], actual="2\x1b[31m", mistake="swapped")
+        expect(2 < 1, "2\x07 is not less", what="\ud800", expected=[1], actual="2\x1b[31m", mistake="swapped")
     payload = caught.value.payload
+    assert (payload.what, payload.summary) == ("\\ud800", "2\\x07 is not less")
     assert (payload.kind, payload.mistake) == ("statement", "swapped")
     assert (payload.expected, payload.actual) == ("[1]", "2\\x1b[31m")
 

@@ -64,6 +64,11 @@ def test_equal_values_pass(actual, expected):
         ((1, [2]), [1, [2]], "Expected [1, [2]] (list), but it is (1, [2]) (tuple)."),
         ([1, 2, 3], [1, 5, 3], "One token differs, at position 1: expected 5, but it is 2."),
         ("abc", "abd", "The text differs from character 2 on."),
+        ({"w": torch.ones(2)}, {"w": torch.ones(3)}, "At ['w'], the shape is (2,), not (3,)."),
+        ({"w": torch.ones(2)}, {"w": torch.ones(2).long()}, "At ['w'], the dtype is torch.float32, not torch.int64."),
+        ({"w": torch.ones(2)}, {"w": torch.tensor([1.0, 2.0])}, "At ['w'], expected 2.0 at [1], but it is 1.0."),
+        ({"w": [1.0]}, {"w": torch.ones(1)}, "At ['w'], the kind of value is list, not tensor."),
+        ({"w": None}, {"w": torch.ones(1)}, "At ['w'], expected torch.float32 [1.0], but it is NoneType."),
     ],
 )
 def test_the_first_difference_is_named(actual, expected, summary, failure_of):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
 import numpy
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from coursecli.expect import (
     ExpectationFailed,
+    Failure,
     expect,
     expect_causal,
     expect_close,
@@ -144,8 +146,7 @@ CHEATS = [
 def test_a_cheat_fails_and_the_message_is_printable(check, number):
     with pytest.raises(ExpectationFailed) as caught:
         check(CHEATS[number])
-    lines = str(caught.value).split("\n")
-    assert all(line.isprintable() and len(line) <= 100 for line in lines)
+    assert_presentable(caught.value)
 
 
 def test_replaced_torch_functions_do_not_matter():
@@ -195,13 +196,20 @@ assert "coursecli.expect.close" not in sys.modules
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def assert_presentable(failure):
+    """It can be printed in 100 columns, and travels as JSON unchanged."""
+    assert all(line.isprintable() and len(line) <= 100 for line in str(failure).split("\n"))
+    sent = msgspec.json.encode(failure.payload)
+    assert msgspec.json.decode(sent, type=Failure) == failure.payload
+    assert len(sent) < 100_000
+
+
 def failure_or_none(expectation, *args, **options):
     """What the expectation raised; its text fits and can be printed."""
     try:
         expectation(*args, what="x", **options)
     except ExpectationFailed as failure:
-        if any(len(line) > 100 or not line.isprintable() for line in str(failure).split("\n")):
-            pytest.fail(f"cannot be shown: {failure}")
+        assert_presentable(failure)
         return failure
     return None
 

@@ -44,11 +44,11 @@ the scores
 Expected 21.0 at [1, 2, 0], but it is 0.5.
 
   B = 1, T = 0–2, C = 0–3
-     expected                       actual
-         0      1      2      3         0      1      2      3
-  0  13.00  14.00  15.00  16.00     13.00  14.00  15.00  16.00
-  1  17.00  18.00  19.00  20.00     17.00  18.00  19.00  20.00
-  2  21.00  22.00  23.00  24.00     ≠0.50  22.00  23.00  24.00
+     expected                   actual
+        0     1     2     3        0     1     2     3
+  0  13.0  14.0  15.0  16.0     13.0  14.0  15.0  16.0
+  1  17.0  18.0  19.0  20.0     17.0  18.0  19.0  20.0
+  2  21.0  22.0  23.0  24.0     ≠0.5  22.0  23.0  24.0
   ≠ marks what differs
 
   largest error  20.5 at [1, 2, 0]
@@ -73,7 +73,7 @@ The shape is (2, 3, 4), not (2, 4, 3).
 
 → T and C are exchanged: a transpose is missing, or one too many.
 
-This is what the mistake “swapped” of the lesson's catalogue produces."""
+This points to “swapped” in the lesson's mistakes.yaml."""
     )
 
 
@@ -217,7 +217,7 @@ def test_the_explanation_of_the_mistake_is_shown(failures):
         explanation="You have [bold]mixed up[/bold] two things.",
     )
     assert rendered(failures[0], 100, mistake).rstrip().endswith("You have [bold]mixed up[/bold] two things.")
-    assert "catalogue" not in rendered(failures[12], 100, mistake)
+    assert "mistakes.yaml" not in rendered(failures[12], 100, mistake)
 
 
 def test_a_narrow_screen_keeps_the_column_of_the_largest_error():

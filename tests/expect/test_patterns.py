@@ -150,9 +150,23 @@ def test_a_mean_that_was_not_subtracted_is_an_offset_for_each_line():
     assert sentence.startswith("Each line along C is off by a constant of its own")
 
 
+def test_a_weight_and_a_bias_for_each_channel_are_recognised():
+    weight, bias = RNG.rand(8) + 1, RNG.rand(8) + 1
+    assert say(X * weight, X)[0].endswith("as a weight along C would do.")
+    assert say(X + bias, X)[0].endswith("as a bias along C would be.")
+    (sentence,) = say(X, X * weight + bias)
+    assert sentence.startswith("At each index of C, actual is expected times a factor (from ")
+    assert sentence.endswith("as a weight and a bias along C would do.")
+
+
 def test_a_wrong_epsilon_reads_as_a_small_error():
     (sentence,) = say(X + 1e-4 * RNG.rand(*X.shape), X)
     assert sentence.startswith("The errors are small, at most ")
+
+
+def test_values_that_are_nearly_right_are_not_called_a_factor_of_one():
+    (sentence,) = say(X * (1 + 1e-8), X, rtol=1e-12, atol=0)
+    assert sentence.startswith("The errors are small")
 
 
 def test_unrelated_values_get_no_story():
@@ -170,6 +184,7 @@ def test_unrelated_values_get_no_story():
         (-1 / 3, {}, "−0.3333 (1/3)"),
         (0.8366600, {}, "0.8367"),
         (1e30, {}, "1e+30"),
+        (1.00001, {}, "1.00001"),
     ],
 )
 def test_factors_are_named_by_their_simplest_form(factor, sizes, words):

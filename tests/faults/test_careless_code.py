@@ -100,7 +100,7 @@ def test_plain_pytest_is_fooled_by_leaving_at_import(shop: Shop):
 
 
 REPLACED = {
-    "the-kit": "import coursecli.expect\ncoursecli.expect.expect_close = lambda *a, **k: None",
+    "the-kit": "from coursecli.expect import kit\nkit.expect_close = lambda *a, **k: None",
     "inside-the-kit": "import coursecli.expect.outcome as o\nfrom coursecli.expect import close\n"
     "close.failed = lambda *a, **k: o.passed()",
     "code-of-the-kit": "from coursecli.expect import outcome\n"

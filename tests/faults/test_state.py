@@ -177,6 +177,7 @@ def test_killed_at_every_step_of_a_repair(path: Path) -> None:
         with Store.open(path) as store:
             assert len(store.attempts()) == 30
         assert path.with_name("progress.damaged-1.db").read_bytes() == b"damaged" * 1000
+        assert not [file for file in path.parent.iterdir() if "tmp" in file.name], "no litter"
         if code == 0:
             break
     assert kills >= 6 and code == 0
@@ -427,9 +428,7 @@ except StoreError as error:
 """
     before = tree(path.parent)
     assert run(script, path).stdout == "SQLITE_IOERR_WRITE\n"
-    after = tree(path.parent)
-    after.pop("progress.db.lock")
-    assert after == before, "all as it was: the damaged file, its backups, no litter"
+    assert tree(path.parent) == before, "all as it was: the damaged file, its backups, no litter"
     with Store.open(path) as store:
         assert store.notices[0].backup == backup
 
@@ -678,8 +677,8 @@ def test_a_clock_that_goes_backwards_changes_no_order(tmp_path: Path, monkeypatc
         assert [attempt.passed for attempt in attempts] == [False, True]
         assert [attempt.passed for attempt in store.attempts("a", limit=1)] == [True]
         assert store.started() == ["first", "second"]
-    first, second = backups_of(path, path.parent / "backups")
-    assert first.name.split(".")[2] > second.name.split(".")[2], "the older backup bears the later time"
+    first, *_, last = backups_of(path, path.parent / "backups")
+    assert first.name.split(".")[2] > last.name.split(".")[2], "the oldest backup bears the latest time"
     path.write_bytes(b"")
     with Store.open(path) as store:
-        assert store.notices[0].backup == second and store.skipped() == ["b"]
+        assert store.notices[0].backup == last and store.skipped() == ["b"]

@@ -171,7 +171,7 @@ def test_a_transaction_takes_its_lock_before_it_looks(store: Store, path: Path) 
     other.close()
 
 
-def test_a_backup_is_made_every_few_events_and_when_a_lesson_passes(
+def test_a_backup_is_made_every_few_events_and_when_a_lesson_passes_or_starts(
     store: Store, path: Path, course: Course, make_result: Make
 ) -> None:
     def backups() -> list[Path]:
@@ -186,6 +186,8 @@ def test_a_backup_is_made_every_few_events_and_when_a_lesson_passes(
     assert len(backups()) == 1
     store.record_attempt(make_result(course.lessons[0]), EVIDENCE)
     assert len(backups()) == 2
+    store.record_start("lesson02")
+    assert len(backups()) == 3
     with Store.open(backups()[-1], read_only=True) as copy:
         assert [attempt.passed for attempt in copy.attempts()] == [False, True]
         assert copy.hint_level("count") == BACKUP_EVERY

@@ -297,12 +297,12 @@ def attend(
     return torch.einsum("bhts,bhse->bhte", powers / powers.sum(axis, keepdim=True), v).float()
 
 
-def attention_inputs(seed: int, *, keys: int = 7, scale: float = 1.3) -> tuple[Tensor, Tensor, Tensor]:
-    """query (2, 3, 5, 4), key (2, 3, keys, 4), value (2, 3, keys, 6): no two sizes alike."""
+def attention_inputs(seed: int, *, scale: float = 1.3) -> tuple[Tensor, Tensor, Tensor]:
+    """query (2, 3, 5, 8), key (2, 3, 7, 8), value (2, 3, 7, 6): no two sizes alike."""
     return (
-        normal(2, 3, 5, 4, seed=seed, scale=scale),
-        normal(2, 3, keys, 4, seed=seed + 1, scale=scale),
-        normal(2, 3, keys, 6, seed=seed + 2),
+        normal(2, 3, 5, 8, seed=seed, scale=scale),
+        normal(2, 3, 7, 8, seed=seed + 1, scale=scale),
+        normal(2, 3, 7, 6, seed=seed + 2),
     )
 
 
@@ -340,16 +340,16 @@ def test_attention_follows_the_formula():
     expect_close(
         attention(query, key, value),
         attend(query, key, value),
-        what="attention of 5 queries over 7 keys, D = 4",
+        what="attention of 5 queries over 7 keys, D = 8",
         dims="B H T D",
         lookalikes={
             "no-scale": lambda: attend(query, key, value, scale=1.0),
-            "scale-by-d": lambda: attend(query, key, value, scale=1 / 4),
-            "scale-multiplied": lambda: attend(query, key, value, scale=2.0),
+            "scale-by-d": lambda: attend(query, key, value, scale=1 / 8),
+            "scale-multiplied": lambda: attend(query, key, value, scale=math.sqrt(8)),
             "scale-by-key-count": lambda: attend(query, key, value, scale=1 / math.sqrt(7)),
             "softmax-over-queries": lambda: attend(query, key, value, axis=-2),
             "softmax-over-heads": lambda: attend(query, key, value, axis=1),
-            "scale-after-softmax": lambda: attend(query, key, value, scale=1.0) / 2,
+            "scale-after-softmax": lambda: attend(query, key, value, scale=1.0) / math.sqrt(8),
             "default-causal": lambda: attend(query, key, value, allowed=torch.ones(5, 7).tril(2).bool()),
         },
     )
@@ -364,11 +364,11 @@ def test_attention_respects_a_mask():
     visible = mask.double()
 
     def multiplied_weights() -> Tensor:
-        scores = torch.einsum("bhtd,bhsd->bhts", query.double(), key.double()) / 2
+        scores = torch.einsum("bhtd,bhsd->bhts", query.double(), key.double()) / math.sqrt(8)
         return (torch.softmax(scores, -1) * visible @ value.double()).float()
 
     def added_mask() -> Tensor:
-        scores = torch.einsum("bhtd,bhsd->bhts", query.double(), key.double()) / 2
+        scores = torch.einsum("bhtd,bhsd->bhts", query.double(), key.double()) / math.sqrt(8)
         return (torch.softmax(scores + visible, -1) @ value.double()).float()
 
     expect_close(
@@ -410,11 +410,11 @@ def test_attention_combines_both_masks():
     query, key, value = attention_inputs(seed=50)
     causal = torch.ones(5, 7).tril(2).bool()
     padding = torch.ones(2, 1, 1, 7, dtype=torch.bool)
-    padding[1, ..., 1:3] = False
+    padding[0, ..., 2], padding[1, ..., 1:3] = False, False
     expect_close(
         attention(query, key, value, attention_mask=padding, is_causal=True),
         attend(query, key, value, allowed=causal & padding),
-        what="causal attention with two keys of the second row hidden",
+        what="causal attention with some keys of each row hidden",
         dims="B H T D",
         lookalikes={
             "mask-replaces-causal": lambda: attend(query, key, value, allowed=padding),
@@ -755,5 +755,8 @@ def test_mha_forward_passes_the_positions(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.task("multi-head-attention")
 def test_mha_refuses_heads_that_do_not_fit():
     """A hidden size that is not a multiple of the number of heads is refused when the module is built."""
-    with expect_raises(ValueError, what="25 channels in 4 heads", mistake="mha-floors-head-dim"):
-        MultiHeadAttention(ModelConfig(hidden_size=25, num_attention_heads=4, position_embedding_type="sinusoidal"))
+    config = ModelConfig(hidden_size=25, num_attention_heads=4, position_embedding_type="sinusoidal")
+    with expect_raises(Exception, what="25 channels in 4 heads", mistake="mha-floors-head-dim"):
+        MultiHeadAttention(config)
+    with expect_raises(ValueError, what="25 channels in 4 heads"):
+        MultiHeadAttention(config)

@@ -399,37 +399,36 @@ def test_norm_is_new_at_each_call(norm_type: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- block
 
 
-class Part(nn.Module):
-    """Stands in for a norm or for the feed-forward network: applies a known function."""
+class Part:
+    """Stands in for what a norm or the feed-forward network computes: a known function."""
 
     def __init__(self, function):
-        super().__init__()
         self.function = function
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, *args: Tensor, **named: Tensor) -> Tensor:
+        (x,) = (*args, *named.values())
         return self.function(x)
 
 
-class Attention(nn.Module):
-    """Stands in for the attention: applies a known function and remembers the options it was called with."""
+class Attention:
+    """Stands in for what the attention computes: a known function, and a memory of the options it was given."""
 
     def __init__(self, function):
-        super().__init__()
         self.function = function
         self.calls: list[dict[str, object]] = []
 
-    def forward(self, hidden_states: Tensor, *, position_ids=None, attention_mask=None, is_causal=False) -> Tensor:
+    def __call__(self, hidden_states: Tensor, *, position_ids=None, attention_mask=None, is_causal=False) -> Tensor:
         self.calls.append({"position_ids": position_ids, "attention_mask": attention_mask, "is_causal": is_causal})
         return self.function(hidden_states)
 
 
 def assembled(first_norm, attention, second_norm, mlp) -> TransformerBlock:
-    """A block whose four parts are replaced by known functions, so that only its wiring is tested."""
+    """A block whose four parts compute known functions, so that only its wiring is tested."""
     block = TransformerBlock(make_config())
-    block.input_layernorm = Part(first_norm)
-    block.self_attn = Attention(attention)
-    block.post_attention_layernorm = Part(second_norm)
-    block.mlp = Part(mlp)
+    block.input_layernorm.forward = Part(first_norm)
+    block.self_attn.forward = Attention(attention)
+    block.post_attention_layernorm.forward = Part(second_norm)
+    block.mlp.forward = Part(mlp)
     return block
 
 
@@ -557,8 +556,8 @@ def test_options_reach_the_attention() -> None:
     with diagnosing("options-by-position", TypeError, match="positional"):
         block(x)
         block(x, position_ids=positions, attention_mask=mask, is_causal=True)
-    expect_equal(len(block.self_attn.calls), 2, what="how often self_attn ran in two calls of the block")
-    plain, full = block.self_attn.calls
+    expect_equal(len(block.self_attn.forward.calls), 2, what="how often self_attn ran in two calls of the block")
+    plain, full = block.self_attn.forward.calls
     what = "what self_attn is given when the block is given all three options"
     expect(full["position_ids"] is not None, "position_ids is None", what=what, mistake="positions-dropped")
     expect(full["attention_mask"] is not None, "attention_mask is None", what=what, mistake="mask-dropped")

@@ -1,0 +1,68 @@
+"""When only an integration test fails, the earlier part that is guilty is named."""
+
+from __future__ import annotations
+
+from coursecli.check.suspects import swap
+from coursecli.course.manifest import Task
+from tests.checking import Shop
+
+INTEGRATION = "test_combined_basket_costs_as_much_as_both"
+NEVER_LOOKS = "self.items.append(Item(name, price, count))"
+
+
+def failing(result) -> list[str]:
+    return [test.id.partition("::")[2] for test in result.tests if test.outcome != "passed"]
+
+
+def test_the_guilty_part_is_named(shop: Shop):
+    result = shop.check(shop.package(Basket__add=NEVER_LOOKS), "2")
+    assert failing(result) == [INTEGRATION]
+    assert [(suspect.lesson, suspect.task) for suspect in result.suspects] == [("lesson01_prices", "basket-add")]
+    assert result.suspects[0].title == "Putting things in"
+
+
+def test_the_learners_files_stay_as_they_are(shop: Shop):
+    root = shop.package(Basket__add=NEVER_LOOKS)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    shop.check(root, "2")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_when_the_lesson_itself_is_wrong_nobody_else_is_suspected(shop: Shop):
+    root = shop.package(Basket__add=NEVER_LOOKS, combine="return Basket([*second.items, *first.items])")
+    result = shop.check(root, "2")
+    assert not result.passed
+    assert result.suspects == []
+
+
+def test_two_guilty_parts_are_no_single_suspect(shop: Shop):
+    root = shop.package(Basket__add=NEVER_LOOKS, discount="return price")
+    result = shop.check(root, "2")
+    assert failing(result) == [INTEGRATION]
+    assert result.suspects == []
+
+
+def test_a_part_with_helpers_and_imports_of_its_own_is_swapped_whole():
+    reference = (
+        '"""Doc."""\n\nimport math\nfrom pathlib import Path\n\n\ndef f(x):\n    return _half(math.fsum(x))\n\n\n'
+        "def _half(x):\n    return x / 2\n\n\ndef g():\n    return Path()\n"
+    )
+    learner = (
+        '"""Mine."""\n\nfrom __future__ import annotations\n\nKEPT = 1\n\n\n'
+        "def f(x):\n    return 0\n\n\ndef g():\n    return 7\n"
+    )
+    task = Task(id="f", title="F", file="f.py", symbols=["f"], helpers=["_half"])
+    swapped = swap(learner, reference, task)
+    space: dict = {}
+    exec(compile(swapped, "f.py", "exec"), space)
+    assert space["f"]([3.0, 5.0]) == 4.0
+    assert (space["g"](), space["KEPT"]) == (7, 1)
+
+
+def test_swapping_a_class_keeps_what_later_lessons_added_to_it():
+    reference = "class A:\n    def one(self):\n        return 1\n"
+    learner = "class A:\n    def one(self):\n        return 0\n\n    def two(self):\n        return 2\n"
+    task = Task(id="a", title="A", file="a.py", symbols=["A"])
+    space: dict = {}
+    exec(swap(learner, reference, task), space)
+    assert (space["A"]().one(), space["A"]().two()) == (1, 2)
