@@ -1,4 +1,4 @@
-"""A cold `intro2llm check` of a solved lesson against a naive `python -m pytest` of the same suites on the same workspace."""
+"""A cold `intro2llm check` of a solved lesson against a naive `python -m pytest` of the same suites and workspace."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coursecli.course.catalogue import load_course
 from paired import Command, compare
+
+from coursecli.course.catalogue import load_course
 
 BAR = 0.65
 REPOSITORY = Path(__file__).resolve().parent.parent

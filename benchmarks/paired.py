@@ -1,6 +1,6 @@
 """Paired measurement: ours, the peer, ours, the peer, … in one run, and the ratio of the medians.
 
-Machines are shared and noisy, so no figure stands alone: CPU time of the whole process tree is read beside the wall clock.
+Machines are shared and noisy, so no figure stands alone: the CPU time of all processes is read beside the wall clock.
 """
 
 from __future__ import annotations
@@ -36,33 +36,31 @@ def run_once(command: Command) -> Timing:
     """Wall and CPU seconds of one run, children included. Raises RuntimeError when it ends with another exit code."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    ended = subprocess.run(
-        command.argv,
-        cwd=command.cwd,
-        env={**os.environ, **(command.env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
+    env = {**os.environ, **(command.env or {})}
+    ended = subprocess.run(command.argv, cwd=command.cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True)
     wall = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if ended.returncode != command.exit_code:
-        raise RuntimeError(
-            f"{command.name} ended with {ended.returncode}: {ended.stderr.decode(errors='replace')[-400:]}"
-        )
+        said = ended.stderr.decode(errors="replace")[-400:]
+        raise RuntimeError(f"{command.name} ended with {ended.returncode}: {said}")
     return Timing(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def compare(ours: Command, peer: Command, *, bar: float, rounds: int = 9) -> bool:
     """Time both alternately after one warm-up each, print the figures, and say whether the wall ratio is within the bar."""
-    run_once(ours), run_once(peer)
-    timings: list[tuple[Timing, Timing]] = [(run_once(ours), run_once(peer)) for _ in range(rounds)]
+    for warm_up in (ours, peer):
+        run_once(warm_up)
+    timings = [(run_once(ours), run_once(peer)) for _ in range(rounds)]
     wall = [statistics.median(pair[side].wall for pair in timings) for side in (0, 1)]
     cpu = [statistics.median(pair[side].cpu for pair in timings) for side in (0, 1)]
-    ratio = wall[0] / wall[1]
-    met = ratio <= bar
+    met = wall[0] / wall[1] <= bar
     print(
-        f"{ours.name}: {wall[0] * 1000:.0f} ms (CPU {cpu[0] * 1000:.0f}) · {peer.name}: {wall[1] * 1000:.0f} ms (CPU {cpu[1] * 1000:.0f})"
-        f" · ratio {ratio:.2f} (CPU {cpu[0] / cpu[1]:.2f}) · bar ≤ {bar} · {'met' if met else 'missed'}",
+        f"{ours.name}: {wall[0] * 1000:.0f} ms (CPU {cpu[0] * 1000:.0f})",
+        f"{peer.name}: {wall[1] * 1000:.0f} ms (CPU {cpu[1] * 1000:.0f})",
+        f"ratio {wall[0] / wall[1]:.2f} (CPU {cpu[0] / cpu[1]:.2f})",
+        f"bar ≤ {bar}",
+        "met" if met else "missed",
+        sep=" · ",
         flush=True,
     )
     return met

@@ -4,7 +4,7 @@
 class CourseError(Exception):
     """Something that the user can understand and mend.
 
-    `message` says what happened and where; `remedy` is the next thing to type or do. Both are plain text, one line each.
+    `message` says what happened and where, `remedy` what to type or do next. Both are plain text, one line each.
     """
 
     exit_code = 1
@@ -45,7 +45,7 @@ class StoreError(CourseError):
     exit_code = 6
 
 
-class EnvironmentProblem(CourseError):
+class EnvironmentProblem(CourseError):  # noqa: N818
     """Python, a package, or the system is not what the course needs."""
 
     exit_code = 7

@@ -1,7 +1,7 @@
 """A learner's first hour, played by a script: init, start, check, a real mistake, the reference, the next lesson.
 
-Every step runs the installed `intro2llm` in a throw-away folder, shows what a learner would see, and asserts the outcome. The first
-one that is missing ends the demo with exit code 1. `make demo` runs it.
+Every step runs the installed `intro2llm` in a throw-away folder, shows what a learner would see, and asserts the
+outcome. The first one that is missing ends the demo with exit code 1. `make demo` runs it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from coursecli.course.variants import apply_edits
 
 PROGRAM = Path(sys.executable).with_name("intro2llm")
 WIDTH = str(min(100, shutil.get_terminal_size().columns))
-LESSON, TASK, MISTAKE = "1", "rope", "rope-sign"
+LESSON, TASK, MISTAKE = "1", "rope", "layouts-mixed"
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818
     """A step did not end as it must."""
 
 

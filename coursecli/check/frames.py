@@ -58,9 +58,9 @@ def message_of(error: BaseException) -> str:
 
 
 def dumped_frames(dump: str, root: Path) -> list[Frame]:
-    """The learner's frames in a dump by faulthandler, outermost first; empty when there are none. A crash's counts most.
+    """The learner's frames in a dump by faulthandler, outermost first; empty when there are none.
 
-    Threads other than the current one count as well, if that one has none.
+    The dump of a crash counts more than one that was asked for; the current thread more than the others.
     """
     newest = dump.rpartition("Fatal Python error")[2]
     threads = re.split(r"^(?=Thread |Current thread )", newest, flags=re.MULTILINE)

@@ -5,10 +5,8 @@ The first teaches; the second notices carelessness and simple dishonesty. Neithe
 
 from __future__ import annotations
 
-import builtins
 import functools
 import importlib
-import math
 import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -104,18 +102,23 @@ class Tools:
     """Remembers what judges the learner's code, and says what was replaced."""
 
     def __init__(self, preloaded: list[str]) -> None:
-        kit = [name for name in sys.modules if name.startswith(("coursecli.", "msgspec"))]
-        related = [f"{name}.nn.functional" for name in preloaded] + [f"{name}.linalg" for name in preloaded]
-        modules = [sys.modules[name] for name in (*_TOOLS, *kit, *preloaded, *related) if name in sys.modules]
-        self._modules = [_Seen(module.__name__, module) for module in (*modules, builtins, math)]
-        self._classes = [
-            _Seen(f"{module.__name__}.{name}", kind) for module in modules for name, kind in _own_classes(module)
+        oracles = [*preloaded, *(f"{name}.{part}" for name in preloaded for part in ("nn.functional", "linalg"))]
+        kit = [name for name in sys.modules if name.startswith("coursecli.expect")]
+        near = _loaded([*kit, *oracles, "math", "builtins"])
+        far = _loaded([*_TOOLS, *(name for name in sys.modules if name.startswith(("coursecli.check", "msgspec")))])
+        self._near = [_Seen(module.__name__, module) for module in near]
+        self._far = [_Seen(module.__name__, module) for module in far] + [
+            _Seen(f"{module.__name__}.{name}", kind) for module in (*near, *far) for name, kind in _own_classes(module)
         ]
 
-    def replaced(self, *, every: bool) -> str | None:
-        """The dotted name of one thing that is not what it was, or None. Without `every`, methods are left out."""
-        seen = (*self._modules, *self._classes) if every else self._modules
+    def replaced(self, *, everything: bool) -> str | None:
+        """The dotted name of one thing that is not what it was, or None. Only the nearest, unless `everything`."""
+        seen = (*self._near, *self._far) if everything else self._near
         return next((name for one in seen if not one.intact() and (name := one.changed())), None)
+
+
+def _loaded(names: list[str]) -> list[ModuleType]:
+    return [sys.modules[name] for name in names if name in sys.modules]
 
 
 class _Seen:
@@ -132,9 +135,7 @@ class _Seen:
 
     def intact(self) -> bool:
         now = map(self._members.get, self._names)
-        return all(map(operator.is_, now, self._values)) and all(
-            function.__code__ is code for function, code in zip(self._functions, self._codes)
-        )
+        return all(map(operator.is_, now, self._values)) and self._codes == [f.__code__ for f in self._functions]
 
     def changed(self) -> str | None:
         for name, value in zip(self._names, self._values):
@@ -142,7 +143,7 @@ class _Seen:
             if now is not value and not _by_its_library(now, name, self._where):
                 return f"{self._where}.{name}"
         for function, code in zip(self._functions, self._codes):
-            if function.__code__ is not code:
+            if function.__code__ != code:
                 return f"{self._where}.{function.__name__}"
         return None
 

@@ -92,7 +92,7 @@ class Plugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if self._halted:
             return
-        if replaced := self._tools.replaced(every=True):
+        if replaced := self._tools.replaced(everything=True):
             self._halt(tampered(replaced))
             return
         self._collected = True
@@ -110,7 +110,9 @@ class Plugin:
             self._failed_tasks.add(result.task)
         self._voice.say(Finished(token=self._voice.token, result=result))
         self.finished += 1
-        if replaced := self._tools.replaced(every=nextitem is None):
+        if nextitem is None:
+            self._mark(OUTSIDE)
+        if replaced := self._tools.replaced(everything=nextitem is None):
             self._halt(tampered(replaced))
         return True
 
@@ -136,7 +138,6 @@ class Plugin:
         begun = time.perf_counter()
         error = _execute(item, nextitem)
         seconds = time.perf_counter() - begun
-        self._mark(OUTSIDE)
         error = self._shortcuts.caught or error
         fields = judge(error, root=self._assignment.root, test_file=os.fspath(item.path), title=_title(item))
         if fields["outcome"] == "passed" and not counter.count() and not self._asserts(item):

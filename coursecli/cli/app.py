@@ -28,6 +28,13 @@ Examples:
   intro2llm start
   intro2llm check
   intro2llm hint
+
+\b
+Exit codes:
+  0 done      1 not passed   2 usage
+  3 workspace 4 locked       5 course
+  6 progress  7 environment  130 Ctrl-C
+  70 a fault of intro2llm itself
 """
 
 

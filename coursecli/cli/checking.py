@@ -97,7 +97,7 @@ def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_
 
         task = lesson.task(first.task if first else result.scope[0])
         console.print()
-        console.print(task_notes(lesson, task), width=text_width(console))
+        console.print(task_notes(lesson, task, code=False), width=text_width(console))
         show_task(context, task)
 
 

@@ -31,6 +31,7 @@ def expect_causal(
     `x` holds floating-point numbers, or ids, which are replaced by other ids that occur in it. The output has the
     positions along `output_axis` (default: the same axis).
     """
+    __tracebackhide__ = True
     import numpy
 
     output_axis = axis if output_axis is None else output_axis
@@ -62,6 +63,7 @@ def _run(
     function: Callable[[Any], Any], x: Any, length: int, axis: int, what: str, mistake: str | None
 ) -> tuple[Any, float]:
     """The output as (positions, everything else), and what counts as no change."""
+    __tracebackhide__ = True
     import numpy
 
     torch = numeric.torch_parts()

@@ -50,6 +50,7 @@ def expect_distribution(
     A right sampler is refused with a probability of at most `false_alarm`.
     Lookalikes are distributions: the one under which the draws are most likely is named, if they fit it.
     """
+    __tracebackhide__ = True
     wanted = _distribution(probabilities)
     try:
         counts = _count(samples)

@@ -38,6 +38,7 @@ def expect_close(
 
     NaN agrees only with NaN, an infinity with its like. `dims` names the axes: "B T C".
     """
+    __tracebackhide__ = True
     wanted = numeric.read(expected)
     _expect_family(actual, wanted, what=what, mistake=mistake)
     try:
@@ -78,6 +79,7 @@ def expect_shape(
     mistake: str | None = None,
 ) -> None:
     """`actual` has this shape. Lookalikes are shapes."""
+    __tracebackhide__ = True
     wanted = tuple(int(size) for size in shape)
     try:
         got = numeric.read(actual).shape
@@ -101,6 +103,7 @@ def expect_shape(
 
 def expect_dtype(actual: object, dtype: object, *, what: str, mistake: str | None = None) -> None:
     """`actual` is a tensor or an array of this dtype."""
+    __tracebackhide__ = True
     wanted = dtype_name(dtype)
     try:
         got = numeric.read(actual).dtype
@@ -134,6 +137,7 @@ def dtype_name(dtype: object) -> str:
 
 
 def _expect_family(actual: object, wanted: Numeric, *, what: str, mistake: str | None) -> None:
+    __tracebackhide__ = True
     family = "number" if wanted.family == "number" and numeric.is_float_scalar(actual) else numeric.family(actual)
     if family == wanted.family and (family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
         return

@@ -23,6 +23,7 @@ def expect_equal(
     actual: object, expected: object, *, what: str, lookalikes: Lookalikes = None, mistake: str | None = None
 ) -> None:
     """`actual` is equal to `expected`, with the same types throughout: 1 is not True, a tuple is not a list."""
+    __tracebackhide__ = True
     if numeric.is_tensor(expected) or numeric.is_array(expected):
         expect_close(actual, expected, what=what, rtol=0, atol=0, lookalikes=lookalikes, mistake=mistake)
         return
@@ -52,6 +53,7 @@ def expect_tokens(
     actual: object, expected: Sequence[Any], *, what: str, lookalikes: Lookalikes = None, mistake: str | None = None
 ) -> None:
     """`actual` is a list (or tuple) of the same ids or pieces, in the same order."""
+    __tracebackhide__ = True
     wanted = list(expected)
     if type(actual) not in (list, tuple):
         failed(
@@ -75,6 +77,7 @@ def expect_text(
     actual: object, expected: str, *, what: str, lookalikes: Lookalikes = None, mistake: str | None = None
 ) -> None:
     """`actual` is exactly this string."""
+    __tracebackhide__ = True
     if type(actual) is not str:
         failed(
             Failure(

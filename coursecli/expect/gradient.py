@@ -34,6 +34,7 @@ def expect_gradient(
     in float64 are the oracle: inputs are converted to float64, except parameters, which are perturbed where they are
     (so that `function` may be a closure over a module) and have to be float64 already. `names` names the inputs.
     """
+    __tracebackhide__ = True
     torch = numeric.torch_parts()
     if torch is None:
         raise RuntimeError("expect_gradient needs torch, and nothing has imported it")
@@ -79,6 +80,7 @@ def _leaf(torch: Any, x: Any, exact: bool) -> Any:
 
 def _weights(torch: Any, output: Any, exact: bool, what: str, mistake: str | None) -> Any:
     """What each element of the output counts: 1, or fixed numbers between 0.5 and 1.5."""
+    __tracebackhide__ = True
     import numpy
 
     if not numeric.is_tensor(output):
@@ -119,6 +121,7 @@ def _differences(torch: Any, function: Callable[..., Any], arguments: list[Any],
 def _expect_equal_gradient(
     got: Numeric, wanted: Numeric, what: str, rtol: float, atol: float, mistake: str | None, weighted: bool
 ) -> None:
+    __tracebackhide__ = True
     if got.shape != wanted.shape:
         raise Unreadable(f"the expected gradient has shape {wanted.shape}, its input {got.shape}")
     agreeing = numeric.agree(got.data, wanted.data, rtol, atol)

@@ -32,6 +32,7 @@ def expect_growth(
     Python outside the standard library and installed packages; work inside a built-in such as `list.index` is one step.
     "memory" is the peak of bytes held during the call, in Python and in tensors: the call is made twice.
     """
+    __tracebackhide__ = True
     amounts: list[int] = []
     complete = True
     for size in sizes:

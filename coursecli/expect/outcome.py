@@ -15,7 +15,12 @@ LONGEST = 600
 
 
 class ExpectationFailed(AssertionError):  # noqa: N818
-    """A failed expectation: `payload` is what differs, as plain data; `str()` is that as text."""
+    """A failed expectation: `payload` is what differs, as plain data; `str()` is that as text.
+
+    The kit's functions hide themselves from pytest's traceback (`__tracebackhide__`): it ends at the line of the test.
+    """
+
+    __module__ = "coursecli.expect"
 
     def __init__(self, payload: Failure) -> None:
         super().__init__(payload.summary)
@@ -34,6 +39,7 @@ def passed() -> None:
 
 def failed(failure: Failure, cause: BaseException | None = None) -> NoReturn:
     """The expectation does not hold. The words that a test put together may hold a learner's text: they are cleaned."""
+    __tracebackhide__ = True
     counter.evaluated()
     words = {"what": cut(visible(failure.what), LONGEST), "summary": cut(visible(failure.summary), LONGEST)}
     raise ExpectationFailed(msgspec.structs.replace(failure, **words)) from cause

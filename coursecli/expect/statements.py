@@ -32,6 +32,7 @@ def expect(
     mistake: str | None = None,
 ) -> None:
     """`condition` is true; `summary` says what is wrong when it is not."""
+    __tracebackhide__ = True
     if condition:
         passed()
         return
@@ -56,6 +57,7 @@ def expect_raises(
     mistake: str | None = None,
 ) -> Iterator[None]:
     """The block raises `exception`, with a message in which the regular expression `match` is found."""
+    __tracebackhide__ = True
     kinds = exception if isinstance(exception, tuple) else (exception,)
     wanted = " or ".join(kind.__name__ for kind in kinds)
     asked = f"{wanted} with a message that matches {match!r}" if match else wanted
@@ -90,6 +92,7 @@ def expect_raises(
 @contextmanager
 def expect_unchanged(value: Any, *, what: str, mistake: str | None = None) -> Iterator[None]:
     """The block does not modify `value` in place: a tensor, an array, a module, or lists and dicts of them."""
+    __tracebackhide__ = True
     before = snapshot(value)
     yield
     after = snapshot(value)
@@ -112,6 +115,7 @@ def expect_unchanged(value: Any, *, what: str, mistake: str | None = None) -> It
 
 
 def _expect_same_values(after: Numeric, before: Numeric, what: str, mistake: str | None) -> None:
+    __tracebackhide__ = True
     if after.shape != before.shape or after.dtype != before.dtype:
         return
     agreeing = numeric.agree(after.data, before.data, 0, 0)
@@ -146,6 +150,7 @@ def snapshot(value: Any) -> Any:
 @contextmanager
 def diagnosing(mistake: str, *exceptions: type[BaseException], match: str | None = None) -> Iterator[None]:
     """When one of `exceptions` (default: any Exception) leaves the block, the failure names `mistake`."""
+    __tracebackhide__ = True
     try:
         yield
     except Exception as error:

@@ -15,6 +15,8 @@ from typing import Any
 from coursecli.expect import numeric
 
 _HERE = str(Path(__file__).parent)
+_CONTENT = str(Path(__file__).parent.parent / "_content")
+"""Where an installed course lies: inside site-packages, and yet no installed package."""
 _ELSEWHERE = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -63,6 +65,8 @@ def count_steps(function: Callable[[Any], Any], argument: Any, limit: int) -> in
 
 
 def _is_learners(filename: str) -> bool:
+    if filename.startswith(_CONTENT):
+        return True
     return "site-packages" not in filename and not filename.startswith(("<", _HERE, *_ELSEWHERE))
 
 

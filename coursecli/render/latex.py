@@ -22,14 +22,14 @@ FONTS = _names(
     "mathbb mathcal operatorname operatorname*",
 )
 SIZES = _names("big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits")
-SPACES = {",": "", ";": " ", ":": " ", "!": "", " ": " ", "quad": "  ", "qquad": "    ", "~": " ", "thinspace": ""}
+SPACES = {",": " ", ";": " ", ":": " ", "!": "", " ": " ", "quad": "  ", "qquad": "    ", "~": " ", "thinspace": ""}
 FUNCTIONS = _names("log ln exp max min sin cos tan tanh erf lim arg argmax argmin softmax det dim gcd sup inf Pr")
 SYMBOLS = {"top": "⊤", "mid": "∣", "sigma": "σ", "prime": "′", "epsilon": "ε", "dots": "…", "cdots": "⋯", "ast": "∗"}
 SYMBOLS |= {"lt": "<", "gt": ">", "implies": "⇒", "mod": "mod", "bmod": "mod"}
 SYMBOLS |= dict(zip("{}|%_#&$", "{}‖%_#&$"))
 WRITTEN = {"-": "−", "*": "∗", "'": "′"}
 """What is typed on a keyboard, as it is printed."""
-BINARY = frozenset("+−·×⊙⊗⊕∘∗±÷") | {"mod"}
+BINARY = frozenset("+−·×⊙⊗⊕∘∗±÷…⋯") | {"mod"}
 RELATIONS = frozenset("=≠<>≤≥≈≡∼∝∈∉⊂⊆→←↦⇒⇔≪≫:∣")
 LIMITS = frozenset({"∑", "∏", "max", "min", "lim", "argmax", "argmin"})
 """What has its scripts above and below it, in a block."""

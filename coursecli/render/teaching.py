@@ -34,7 +34,7 @@ def lesson_notes(lesson: Lesson, attempts: list[Attempt]) -> RenderableType:
     return Group(*parts, attempt_history(attempts))
 
 
-def task_notes(lesson: Lesson, task: Task) -> RenderableType:
+def task_notes(lesson: Lesson, task: Task, *, code: bool = True) -> RenderableType:
     """A task for its teacher: every hint, every misconception with the message that learners get and example code."""
     parts: list[RenderableType] = [clean(f"{task.title} ({task.id}), in {task.file}", "title")]
     for level, hint in enumerate(task.hints, start=1):
@@ -42,7 +42,7 @@ def task_notes(lesson: Lesson, task: Task) -> RenderableType:
     mistakes = [mistake for mistake in load_mistakes(lesson).mistakes if mistake.task == task.id]
     parts += [Text(), Text(_count(mistakes), style="title")]
     for mistake in mistakes:
-        parts += [Text(), mistake_view(mistake)]
+        parts += [Text(), mistake_view(mistake, code=code)]
     return Group(*parts)
 
 

@@ -67,8 +67,8 @@ def scaled_dot_product_attention(
         value: (B, H, S, Dv); Dv may differ from D.
         attention_mask: broadcasts to (B, H, T, S). Bool, True = may attend; integers are taken as 0 and not 0.
         is_causal: also forbid the future, as in `causal_mask(T, S)`; both masks hold when both are given.
-        dropout_p: the probability of dropping each attention weight after the softmax. A function does not know whether
-            it is training: 0.0 means no dropout, anything else is always applied.
+        dropout_p: the probability of dropping each attention weight after the softmax; those that stay are divided by
+            1 - dropout_p. A function does not know whether it is training: any probability but 0 is always applied.
 
     Returns:
         (B, H, T, Dv), in the dtype of `query`.

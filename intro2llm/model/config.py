@@ -38,7 +38,7 @@ class ModelConfig:
     rms_norm_eps: float = 1e-6
     """ε of the normalisation, whichever it is."""
     position_embedding_type: Literal["rope", "sinusoidal"] = "rope"
-    """Where positions enter: "rope" rotates queries and keys in every layer, "sinusoidal" is added to the embeddings once."""
+    """Where positions enter: "rope" turns queries and keys in every layer, "sinusoidal" is added to the embeddings."""
     rope_theta: float = 10000.0
     """Base of the rotary frequencies."""
     attention_bias: bool = False

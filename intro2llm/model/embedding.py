@@ -133,6 +133,6 @@ class RoPE(nn.Module):
                 all of them; None means 0 … T−1.
 
         Returns:
-            q' and k' with the shapes and dtypes of q and k.
+            q' and k' with the shapes and dtypes of q and k, on their device.
         """
         raise NotImplementedError("lesson01 · RoPE.forward")

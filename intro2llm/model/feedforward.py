@@ -35,7 +35,7 @@ class BasicFFN(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         raise NotImplementedError("lesson03 · BasicFFN.forward")
 
@@ -68,7 +68,7 @@ class FeedForward(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         raise NotImplementedError("lesson03 · FeedForward.forward")
 
@@ -101,7 +101,7 @@ class SwiGLU(nn.Module):
             hidden_states: (..., C), usually (B, T, C), in the dtype of the parameters; any strides. It is not changed.
 
         Returns:
-            (..., C), in the same dtype.
+            (..., C), in the same dtype, on the same device.
         """
         raise NotImplementedError("lesson03 · SwiGLU.forward")
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
+
 CACHE_LIMIT = 65_536
+"""How many pretokens a tokenizer remembers the ids of."""
 
 
 class BPETokenizer(BaseTokenizer):
@@ -79,7 +81,7 @@ class BPETokenizer(BaseTokenizer):
            `str.isdecimal` does not;
         3. decimal digits (`str.isdecimal`), with one space in front of them if there is one;
         4. other characters that are not white space (`str.isspace`), with one space in front of them if there is one;
-        5. white space. If something visible follows, the last character of the run is left for the next pretoken,
+        5. white space. If anything else follows, the last character of the run is left for the next pretoken,
            unless it is the only one.
 
         This is GPT-2's rule (Radford et al. 2019, §2.2), except that ½ and ² go with the letters.

@@ -71,8 +71,8 @@ def scaled_dot_product_attention(
         value: (B, H, S, Dv); Dv may differ from D.
         attention_mask: broadcasts to (B, H, T, S). Bool, True = may attend; integers are taken as 0 and not 0.
         is_causal: also forbid the future, as in `causal_mask(T, S)`; both masks hold when both are given.
-        dropout_p: the probability of dropping each attention weight after the softmax. A function does not know whether
-            it is training: 0.0 means no dropout, anything else is always applied.
+        dropout_p: the probability of dropping each attention weight after the softmax; those that stay are divided by
+            1 - dropout_p. A function does not know whether it is training: any probability but 0 is always applied.
 
     Returns:
         (B, H, T, Dv), in the dtype of `query`.
@@ -95,7 +95,7 @@ def scaled_dot_product_attention(
         scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     output = F.dropout(weights, dropout_p) @ value  # (B, H, T, Dv)
-    if allowed is not None:
+    if attention_mask is not None:  # under a causal mask alone every query sees at least itself
         output = output.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)
     return output
 

@@ -158,7 +158,7 @@ class RoPE(nn.Module):
                 all of them; None means 0 … T−1.
 
         Returns:
-            q' and k' with the shapes and dtypes of q and k.
+            q' and k' with the shapes and dtypes of q and k, on their device.
         """
         if position_ids is None:
             position_ids = torch.arange(q.shape[-2], device=q.device)  # (T,)

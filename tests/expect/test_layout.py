@@ -134,8 +134,10 @@ def test_the_failure_reads_well_under_plain_pytest(tmp_path):
         check=False,
     )
     lines = done.stdout.splitlines()
-    assert "E       coursecli.expect.outcome.ExpectationFailed: two plus two" in lines
+    assert "E       coursecli.expect.ExpectationFailed: two plus two" in lines
     assert "E       Expected 4, but it is 3." in lines
+    assert "test_it.py:3: ExpectationFailed" in lines
+    assert not any("exact.py" in line for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -472,7 +472,10 @@ def test_silent_branches_change_nothing() -> None:
     """When both branches give zeros, the block returns its input, bit for bit."""
     x = draw(B, T, C, seed=11, scale=7.0) + 3.0
     block = assembled(lambda v: 2 * v - 1, zero, lambda v: 3 * v + 1, zero)
-    expect_close(block(x.clone()), x, rtol=0, atol=0, what="a block whose two branches give zeros", dims="B T C")
+    y = block(x.clone())
+    what = "a block whose two branches give zeros"
+    expect(not isinstance(y, tuple), "It returned a tuple, not one tensor.", what=what, mistake="block-returns-a-tuple")
+    expect_close(y, x, rtol=0, atol=0, what=what, dims="B T C")
 
 
 @pytest.mark.task("transformer-block")
@@ -542,6 +545,7 @@ def test_block_is_wired_in_pre_norm_order() -> None:
             "norms-exchanged": lambda: block(x, before=second_norm, then=first_norm),
             "parallel-branches": lambda: h + mlp(second_norm(x)),
             "mlp-first": lambda: block(x, branch=mlp, last=attention),
+            "attention-unpacked": lambda: block(x, branch=lambda v: attention(v)[0]),
         },
     )
 
@@ -553,7 +557,7 @@ def test_options_reach_the_attention() -> None:
     x = draw(B, T, C, seed=17)
     positions = torch.tensor([[3, 4, 5, 6, 7], [0, 1, 2, 3, 4]])
     mask = torch.ones(T, T, dtype=torch.bool).tril()
-    with diagnosing("options-by-position", TypeError, match="positional"):
+    with diagnosing("options-by-position", TypeError, match="positional arguments but"):
         block(x)
         block(x, position_ids=positions, attention_mask=mask, is_causal=True)
     expect_equal(len(block.self_attn.forward.calls), 2, what="how often self_attn ran in two calls of the block")
