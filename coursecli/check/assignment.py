@@ -27,7 +27,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     """Signs every event: learners' prints cannot be taken for one."""
     root: str
-    """The folder that goes on sys.path once everything else is imported."""
+    """The folder that holds the learner's package."""
     package: str
     preload: list[str]
     suites: list[Suite]

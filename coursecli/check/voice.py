@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from coursecli.check.events import Event, encoder
+import msgspec
+
+from coursecli.check.events import Event, Finished, encoder
+from coursecli.expect.payload import Failure
+
+MOST_BYTES = 2 << 20
+"""Of one event. What learners' values make longer than this is not worth reading."""
 
 
 class Voice:
@@ -20,6 +27,36 @@ class Voice:
     def say(self, event: Event) -> None:
         if os.getpid() != self._process:
             os._exit(70)
-        line = encoder.encode(event) + b"\n"
+        line = _encode(event)
+        if len(line) > MOST_BYTES and isinstance(event, Finished):
+            line = _encode(msgspec.structs.replace(event, result=_shortened(event)))
+        line += b"\n"
         while line:
             line = line[os.write(self._descriptor, line) :]
+
+
+def _encode(event: Event) -> bytes:
+    try:
+        return encoder.encode(event)
+    except UnicodeEncodeError:  # a learner's text with half a character in it
+        return encoder.encode(_encodable(msgspec.to_builtins(event)))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(part) for part in value]
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(part) for name, part in value.items()}
+    return value
+
+
+def _shortened(event: Finished) -> Any:
+    failure, error = event.result.failure, event.result.error
+    if failure is not None:
+        words = {"what": failure.what[:500], "summary": failure.summary[:500], "mistake": failure.mistake}
+        failure = Failure(kind=failure.kind, **words)  # type: ignore[arg-type]
+    if error is not None:
+        error = msgspec.structs.replace(error, message=error.message[:500], frames=error.frames[-1:])
+    return msgspec.structs.replace(event.result, failure=failure, error=error)

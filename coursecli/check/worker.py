@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TextIO
@@ -36,15 +36,19 @@ UNUSED_PLUGINS = (
 )  # fmt: skip
 
 
-class _NoSolutions(importlib.abc.MetaPathFinder):
-    """The reference stands next to the course in a checkout: tests and learners cannot import it by accident."""
+class _Binding(importlib.abc.MetaPathFinder):
+    """Binds the package to the learner's folder, keeps out the reference, which a checkout has beside the course."""
+
+    def __init__(self, package: str, root: str) -> None:
+        self._package = package
+        self._root = root
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name == "solutions" or name.startswith("solutions."):
             raise ModuleNotFoundError(
                 "the solutions cannot be imported from lessons or from the learner's code", name=name
             )
-        return None
+        return PathFinder.find_spec(name, [self._root], target) if name == self._package else None
 
 
 class _FromSource(SourceFileLoader):
@@ -107,8 +111,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = _stream(1), _stream(2)
-    sys.meta_path.insert(0, _NoSolutions())
-    _bind(assignment.root)
+    _bind(assignment.package, assignment.root)
     spec = importlib.util.find_spec(assignment.package)
     location = str(Path(spec.origin).parent) if spec and spec.origin else ""
     voice.say(Hello(token=voice.token, package=location, versions=_versions(assignment.preload)))
@@ -136,8 +139,12 @@ def _stream(descriptor: int) -> TextIO:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
-def _bind(root: str) -> None:
-    """Put the learner's folder first on sys.path, its files always read from source."""
+def _bind(package: str, root: str) -> None:
+    """From now on the package comes from the learner's folder, and its files are always read from source.
+
+    The folder itself goes to the end of sys.path: a `random.py` of the learner's shadows nothing, not even what a
+    library imports late.
+    """
     from_source = FileFinder.path_hook((_FromSource, [".py"]))
 
     def learners(path: str) -> importlib.abc.PathEntryFinder:
@@ -146,9 +153,9 @@ def _bind(root: str) -> None:
         return from_source(path)
 
     sys.path_hooks.insert(0, learners)
-    sys.path.insert(0, root)
     sys.path_importer_cache.clear()
-    importlib.invalidate_caches()
+    sys.meta_path.insert(0, _Binding(package, root))
+    sys.path.append(root)
 
 
 def _versions(modules: list[str]) -> dict[str, str]:

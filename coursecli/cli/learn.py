@@ -147,15 +147,15 @@ def hint(
 
 
 def next_(ctx: typer.Context) -> Action:
-    """The one command to type next, and why.
+    """Go on: start the next lesson when this one is done, else say what is left to do.
 
     \b
     Example:
       intro2llm next
     """
-    from coursecli.cli import look
+    from coursecli.cli import work
 
-    return partial(look.next_command, _context(ctx))
+    return partial(work.go_on, _context(ctx))
 
 
 def list_(ctx: typer.Context) -> Action:

@@ -1,4 +1,4 @@
-"""The commands that only look: a bare `intro2llm`, `status`, `list`, `next`, `read`. They write nothing."""
+"""The commands that only look: a bare `intro2llm`, `status`, `list`, `read`. They write nothing."""
 
 from __future__ import annotations
 
@@ -51,13 +51,6 @@ def list_lessons(context: Context) -> int:
         for lesson in context.course.lessons:
             console.print()
             console.print(lesson_notes(lesson, context.store.attempts(lesson.id)))
-    return 0
-
-
-def next_command(context: Context) -> int:
-    from coursecli.render.overview import next_view
-
-    context.console.print(next_view(context.state()))
     return 0
 
 

@@ -50,14 +50,14 @@ def read_options(first: list[str]) -> Options:
 def quick_action(arguments: list[str]) -> Action | None:
     """What to do for the plain forms of the looking commands; None for anything else."""
     first, rest = globals_first(arguments)
-    if COMPLETION in os.environ or rest not in ([], ["status"], ["list"], ["next"]):
+    if COMPLETION in os.environ or rest not in ([], ["status"], ["list"]):
         return None
     context = Context(read_options(first))
 
     def action() -> int:
         from coursecli.cli import look
 
-        looking = {"": look.home, "status": look.status, "list": look.list_lessons, "next": look.next_command}
+        looking = {"": look.home, "status": look.status, "list": look.list_lessons}
         return looking["".join(rest)](context)
 
     return action

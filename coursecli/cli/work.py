@@ -1,4 +1,4 @@
-"""`init`, `start` and `hint`: getting a workspace, a lesson, and a nudge."""
+"""`init`, `start`, `next` and `hint`: getting a workspace, a lesson, and a nudge."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ def start(context: Context, reference: str | None) -> int:
     console.print(table)
     console.print(Text.assemble("\nRead:  ", (f"intro2llm read {lesson.number:02d}", "command")))
     console.print(Text.assemble("Then:  ", ("intro2llm check", "command")))
+    return 0
+
+
+def go_on(context: Context) -> int:
+    """Start the next lesson when the current one is done, else say what is left to do."""
+    context.writes = True
+    state = context.state()
+    if state.current is not None and not state.lesson(state.current).started:
+        return start(context, state.current.id)
+    from coursecli.render.overview import next_view
+
+    context.console.print(next_view(state))
     return 0
 
 

@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from coursecli.errors import EnvironmentProblem
 from coursecli.isolate.limits import MIB, Limits
+from coursecli.isolate.streams import Head, Sink, Tail
 
 EVENTS, TRACE, MESSAGE = 3, 4, 5
 """The descriptors as the foreign process sees them."""
@@ -36,49 +37,6 @@ LINE_BYTES = 8 * MIB
 _CHUNK = 1 << 16
 
 Cause = Literal["exited", "signal", "deadline", "memory", "processes", "interrupted", "killed", "lost"]
-
-
-class Sink(Protocol):
-    """Takes what a stream says, in pieces, and bounds what it keeps."""
-
-    def feed(self, data: bytes) -> None: ...
-
-
-@dataclass
-class Head:
-    """Keeps the first bytes of a stream, and counts the others."""
-
-    limit: int = 64 * 1024
-    dropped: int = 0
-    _kept: bytearray = field(default_factory=bytearray)
-
-    def feed(self, data: bytes) -> None:
-        room = self.limit - len(self._kept)
-        self._kept += data[:room] if room > 0 else b""
-        self.dropped += max(0, len(data) - max(0, room))
-
-    @property
-    def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
-
-
-@dataclass
-class Tail:
-    """Keeps the last bytes of a stream: of several stack dumps the newest counts."""
-
-    limit: int = 256 * 1024
-    _kept: bytearray = field(default_factory=bytearray)
-
-    def clear(self) -> None:
-        self._kept.clear()
-
-    def feed(self, data: bytes) -> None:
-        self._kept += data
-        del self._kept[: max(0, len(self._kept) - self.limit)]
-
-    @property
-    def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ WRITTEN = {"-": "−", "*": "∗", "'": "′"}
 """What is typed on a keyboard, as it is printed."""
 BINARY = frozenset("+−·×⊙⊗⊕∘∗±÷…⋯") | {"mod"}
 RELATIONS = frozenset("=≠<>≤≥≈≡∼∝∈∉⊂⊆→←↦⇒⇔≪≫:∣")
-LIMITS = frozenset({"∑", "∏", "max", "min", "lim", "argmax", "argmin"})
+LIMITS = frozenset({"∑", "∏", "max", "min", "lim", "argmax", "argmin", "arg max", "arg min"})
 """What has its scripts above and below it, in a block."""
 INDICES = frozenset("ijklmn")
 """Several of these side by side are indices; other letters side by side are a word."""
@@ -87,7 +87,9 @@ def _tokens(nodes: Any) -> Iterator[Token]:
             yield Token("environment", node.environmentname, [list(_tokens(node.nodelist))])
         elif name == "LatexMacroNode":
             given = node.nodeargd.argnlist if node.nodeargd and node.macroname != "\\" else []
-            if node.macroname in FONTS:
+            if node.macroname in FONTS and "text" not in node.macroname and any(_has_scripts(each) for each in given):
+                yield from (Token("group", "", [_content(argument)]) for argument in given if argument is not None)
+            elif node.macroname in FONTS:
                 given = [argument for argument in given if argument is not None]
                 yield Token("macro", node.macroname, [[Token("char", _plain(argument))] for argument in given])
             else:
@@ -97,6 +99,12 @@ def _tokens(nodes: Any) -> Iterator[Token]:
 def _content(argument: Any) -> list[Token]:
     tokens = list(_tokens([argument] if argument else []))
     return tokens[0].parts[0] if len(tokens) == 1 and tokens[0].kind == "group" else tokens
+
+
+def _has_scripts(node: Any) -> bool:
+    """Whether a sub- or superscript is inside, as in \\mathbf{x_i}; the \\_ of \\mathrm{rotate\\_half} is none."""
+    inside = getattr(node, "nodelist", [node])
+    return any(type(each).__name__ == "LatexCharsNode" and set(each.chars) & set("^_") for each in inside)
 
 
 def _plain(node: Any) -> str:

@@ -109,8 +109,6 @@ class _Setter:
             if rest and name == "operatorname" and rest[0].text == "*":
                 rest.pop(0)
             text = token.parts[0][0].text if token.parts else self.row(self._argument(rest)).rows[0]
-            if ("_" in text or "^" in text) and "text" not in name:
-                return Atom(self.row([Token("char", letter) for letter in text if letter != " "]))
             text = "".join(latex.LETTERS.get(name, {}).get(letter, letter) for letter in text)
             return Atom(line(text), "function" if name.startswith("operatorname") else "ordinary")
         if name in ACCENTS:

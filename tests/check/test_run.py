@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from coursecli.check.events import Collected, Event, Finished, Footer, Hello, Started
@@ -143,6 +144,30 @@ def test_a_fresh_edit_is_seen_even_within_the_same_second(shop: Shop):
     path.write_text(path.read_text(encoding="utf-8").replace("4.5 + 0", "4.5 + 1"), encoding="utf-8")
     stamp(path)
     assert only(shop.check(root), "test_average_of_three_prices").outcome == "failed"
+
+
+HOSTILE = {
+    "half-a-character": "raise ValueError('\\ud800 half')",
+    "half-a-character-returned": "return '\\ud800 half'",
+    "half-a-character-printed": "print('\\ud800 half')\nreturn 0.0",
+    "broken-message": "pass\nclass E(Exception):\n    def __str__(self): raise self\nraise E",
+    "broken-repr": "pass\nclass F(float):\n    def __repr__(self): raise RuntimeError\n"
+    "    __str__ = __format__ = __repr__\nreturn F(3.0)",
+    "enormous-message": "raise ValueError('x' * 30_000_000)",
+    "enormous-value": "return 'x' * 30_000_000",
+    "terminal-codes": "raise ValueError('\\x1b[2J\\x1b]8;;http://x\\x07[/b]\\x00')",
+    "closes-everything": "import os\nos.closerange(0, 256)\nreturn 0.0",
+    "exception-group": "raise ExceptionGroup('many', [ValueError(1), KeyError(2)])",
+    "exception-without-class-name": "raise type('', (Exception,), {})",
+}
+
+
+@pytest.mark.parametrize("code", HOSTILE.values(), ids=HOSTILE)
+def test_values_that_are_hard_to_tell_are_told(shop: Shop, code: str):
+    result = shop.check(shop.package(average=code))
+    test = only(result, "test_average_of_three_prices")
+    assert test.outcome in ("failed", "error", "crashed")
+    assert len(msgspec.json.encode(result)) < 4_000_000
 
 
 def compile_it(path: Path) -> None:

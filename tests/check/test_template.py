@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -150,6 +152,28 @@ OPERATIONS = {
     "fork": "import os; pid = os.fork()\nif pid == 0: torch.randn(700, 700) @ torch.randn(700, 700); os._exit(0)\n"
     "os.waitpid(pid, 0)",
 }
+
+
+@pytest.mark.slow
+def test_a_fork_of_a_process_that_has_used_torch_hangs():
+    """The fault: the threads of the pool are gone in the child, which waits for them."""
+    code = """
+import os, torch
+torch.set_num_threads(2)
+torch.randn(700, 700) @ torch.randn(700, 700)
+print("used", flush=True)
+if os.fork() == 0:
+    torch.randn(700, 700) @ torch.randn(700, 700)
+    os._exit(0)
+os.wait()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"used\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(5)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

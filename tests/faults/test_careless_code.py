@@ -16,8 +16,7 @@ from coursecli.check.results import CheckResult
 from tests.checking import Shop, only
 
 FIRST = "test_average_of_three_prices"
-WRONG = "return 0.0"
-"""An average that fails both suites."""
+WRONG = "if not prices:\n    raise ValueError\nreturn 0.0"
 
 
 @pytest.fixture

@@ -453,11 +453,19 @@ def test_the_order_of_the_texts_does_not_matter():
     for _ in range(4):
         generator.shuffle(texts)
         again = BPETokenizer()
-        again.train((text for text in texts), 35)
+        again.train(texts, 35)
         expect_equal(
             again.merges, first.merges, what="merges of the same texts in another order", mistake="tie-first-seen"
         )
         expect_equal(again.vocab, first.vocab, what="vocab of the same texts in another order")
+    streamed = BPETokenizer()
+    streamed.train(iter(texts), 35)
+    expect_equal(
+        streamed.merges,
+        first.merges,
+        what="merges of texts that can be gone through only once, such as a file",
+        lookalikes={"texts-read-twice": []},
+    )
 
 
 @pytest.mark.task("bpe-training")
@@ -539,7 +547,7 @@ class SplitAtSpaces(BPETokenizer):
 def chains_and_filler(size: int) -> tuple[list[str], int]:
     """A corpus, and the vocabulary for `size` merges: all within eight frequent words, beside 200 rare ones."""
     generator = random.Random(7)
-    filler = {"".join(generator.choices("xy", k=14)) for _ in range(200)}
+    filler = ["".join(generator.choices("xy", k=14)) for _ in range(200)]
     letters = [chr(0x4E00 + i) for i in range(8 * 13)]
     chains = ["".join(letters[13 * i : 13 * i + 13]) for i in range(8)]
     return [" ".join([*filler, *(chains * 800)])], 3 + 2 + len(letters) + size

@@ -50,8 +50,10 @@ def test_layernorm_by_hand():
     # mean 5, deviations -3 -1 -1 5, variance 36/4 = 9; mean 4, deviations -3 -1 1 3, variance 20/4 = 5
     deviations = torch.tensor([[[-3.0, -1.0, -1.0, 5.0], [-3.0, -1.0, 1.0, 3.0]]])
     expected = deviations / torch.tensor([3.0, math.sqrt(5.0)])[:, None]
+    with diagnosing("ln-no-keepdim", RuntimeError, match="must match the size"):
+        normed = LayerNorm(4)(x.clone())
     expect_close(
-        LayerNorm(4)(x.clone()),
+        normed,
         expected,
         what="LayerNorm of (2, 4, 4, 10) and (1, 3, 5, 7)",
         dims="B T C",
@@ -146,8 +148,10 @@ def test_rmsnorm_by_hand():
     x = torch.tensor([[[1.0, 1.0, 5.0, 3.0], [2.0, -4.0, 4.0, 8.0]]])
     # squares 1 + 1 + 25 + 9 = 36, mean 9, root 3; squares 4 + 16 + 16 + 64 = 100, mean 25, root 5
     centred = x - x.mean(-1, keepdim=True)
+    with diagnosing("rms-no-keepdim", RuntimeError, match="must match the size"):
+        normed = RMSNorm(4)(x.clone())
     expect_close(
-        RMSNorm(4)(x.clone()),
+        normed,
         x / torch.tensor([3.0, 5.0])[:, None],
         what="RMSNorm of (1, 1, 5, 3) and (2, -4, 4, 8)",
         dims="B T C",
@@ -155,6 +159,7 @@ def test_rmsnorm_by_hand():
             "rms-centred": lambda: centred / centred.square().mean(-1, keepdim=True).sqrt(),
             "rms-sum-not-mean": lambda: x / torch.tensor([6.0, 10.0])[:, None],
             "rms-no-root": lambda: x / torch.tensor([9.0, 25.0])[:, None],
+            "rms-multiplied": lambda: x * torch.tensor([3.0, 5.0])[:, None],
             "rms-mean-absolute": lambda: x / x.abs().mean(-1, keepdim=True),
             "rms-root-of-mean": lambda: x / x.mean(-1, keepdim=True).abs(),
             "rms-divides-by-deviation": lambda: x / x.std(-1, keepdim=True, unbiased=False),
@@ -313,22 +318,24 @@ def attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> T
 
 @pytest.mark.task("scaled-dot-product-attention")
 def test_attention_by_hand():
-    """Two queries, three keys: weights 3/6, 2/6, 1/6 give (7, 3), equal weights give (6, 4)."""
-    query = torch.tensor([[[[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]])
+    """Two queries, three keys: weights 3/6, 2/6, 1/6 give (7, 3), equal weights give (6, 4), in each of five heads."""
+    query = torch.tensor([[[[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]]).repeat(1, 5, 1, 1)
     key = torch.tensor([[[[math.log(3), 5.0, 0.0, 1.0], [math.log(2), 0.0, 4.0, 1.0], [0.0, 1.0, 1.0, 7.0]]]])
-    value = torch.tensor([[[[12.0, 0.0], [0.0, 6.0], [6.0, 6.0]]]])
+    key = key.repeat(1, 5, 1, 1)
+    value = torch.tensor([[[[12.0, 0.0], [0.0, 6.0], [6.0, 6.0]]]]).repeat(1, 5, 1, 1)
     expect_close(
         attention(query, key, value),
-        torch.tensor([[[[7.0, 3.0], [6.0, 4.0]]]]),
+        torch.tensor([[[[7.0, 3.0], [6.0, 4.0]]]]).repeat(1, 5, 1, 1),
         what="attention whose scaled scores are ln 3, ln 2, 0 for the first query and 0, 0, 0 for the second",
         dims="B H T D",
         lookalikes={
             "no-scale": lambda: attend(query, key, value, scale=1.0),
             "scale-by-d": lambda: attend(query, key, value, scale=1 / 4),
+            "scale-by-heads": lambda: attend(query, key, value, scale=1 / math.sqrt(5)),
             "scale-multiplied": lambda: attend(query, key, value, scale=2.0),
             "softmax-over-queries": lambda: attend(query, key, value, axis=-2),
             "softmax-over-heads": lambda: attend(query, key, value, axis=1),
-            "softmax-missing": torch.tensor([[[[math.log(3) * 12, math.log(2) * 6], [0.0, 0.0]]]]),
+            "softmax-missing": torch.tensor([[[[math.log(3) * 12, math.log(2) * 6], [0.0, 0.0]]]]).repeat(1, 5, 1, 1),
         },
     )
 
@@ -391,8 +398,10 @@ def test_attention_respects_a_mask():
 def test_attention_can_be_causal():
     """With is_causal, five queries that are the last of seven positions do not see their future."""
     query, key, value = attention_inputs(seed=40)
+    with diagnosing("is-causal-square", RuntimeError, match="must match the size"):
+        output = attention(query, key, value, is_causal=True)
     expect_close(
-        attention(query, key, value, is_causal=True),
+        output,
         attend(query, key, value, allowed=torch.ones(5, 7).tril(2).bool()),
         what="causal attention of the last 5 of 7 positions",
         dims="B H T D",
