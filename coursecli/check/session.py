@@ -166,7 +166,7 @@ class Session:
             return None
         limits = self.lesson.manifest.limits
         said = transcript.of(OUTSIDE).text.strip()
-        if self.run.hello is None and ended.cause == "exited":
+        if self.run.hello is None and ended.cause in ("exited", "signal", "lost"):
             return never_started(said)
         frames = dumped_frames(ended.trace, self.root)
         late = self._run_ends is not None and time.monotonic() >= self._run_ends

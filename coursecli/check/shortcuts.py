@@ -10,7 +10,7 @@ def uses(tree: ast.Module, forbidden: Collection[str]) -> list[tuple[str, int]]:
     """Each use of a forbidden dotted name, with its line, in the order of the text.
 
     `import torch.nn.functional as F`, `from torch.nn import functional`, `from torch.nn import *` and built-ins
-    (forbidden as `builtins.sorted`) are seen through.
+    (forbidden as `builtins.sorted`) are seen through. A forbidden package rules out whatever is imported from it.
     """
     aliases, found = _imports(tree, forbidden)
     own = _bound(tree)
@@ -34,12 +34,12 @@ def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, st
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 aliases[alias.asname or top] = alias.name if alias.asname else top
+                named.extend((rule, node.lineno) for rule in forbidden if alias.name.startswith(f"{rule}."))
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 aliases[alias.asname or alias.name] = full
-                if full in forbidden:
-                    named.append((full, node.lineno))
+                named.extend((rule, node.lineno) for rule in forbidden if f"{full}.".startswith(f"{rule}."))
                 if alias.name == "*":
                     starred = (name for name in forbidden if name.rpartition(".")[0] == node.module)
                     aliases.update((name.rpartition(".")[2], name) for name in starred)

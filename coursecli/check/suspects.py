@@ -19,6 +19,7 @@ from coursecli.course.manifest import Edit, Task
 from coursecli.course.stubs import compose, no_task
 from coursecli.course.symbols import find, functions_in, is_overload
 from coursecli.course.variants import apply_edits
+from coursecli.errors import CourseError
 from coursecli.files import read_source
 
 Check = Callable[[Path], CheckResult]
@@ -52,10 +53,11 @@ def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, f
     changed = False
     for owner, task in parts:
         path = package / task.file
-        if not path.is_file():
-            continue
-        before = read_source(path)
-        after = swap(before, compose(course, task.file, upto=owner, blank=no_task), task)
+        try:
+            before = read_source(path)
+            after = swap(before, compose(course, task.file, upto=owner, blank=no_task), task)
+        except (OSError, CourseError, SyntaxError, KeyError):
+            continue  # this part cannot be swapped: it is not there, or there is no reference to swap in
         if ast.dump(ast.parse(before)) != ast.dump(ast.parse(after)):
             path.write_text(after, encoding="utf-8")
             changed = True

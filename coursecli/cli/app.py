@@ -5,7 +5,6 @@ A command returns what is to be done, and `__main__` does it: so Typer's handlin
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Annotated, Any
 
@@ -123,6 +122,5 @@ app.add_typer(author.app, name="dev")
 
 def parse(arguments: list[str]) -> Action | int:
     """What the command line asks for; an exit code when Typer has answered it already (help, completion)."""
-    os.environ.setdefault("_TYPER_STANDARD_TRACEBACK", "1")
     result = app(args=arguments, prog_name="intro2llm", standalone_mode=False)
     return result if callable(result) else int(result or 0)

@@ -278,7 +278,7 @@ class Running:
         else:
             self._sinks[name].feed(data)
         if name == "trace" and self._dump_asked:
-            self._deadline = time.monotonic() + _DUMP_SETTLES
+            self._deadline = min(self._deadline or 0.0, time.monotonic() + _DUMP_SETTLES)
         return True
 
     def _complete_lines(self) -> Iterator[bytes]:

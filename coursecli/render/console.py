@@ -97,11 +97,6 @@ def visible(text: str) -> str:
     return "\n".join(map(visible_line, lines))
 
 
-def command(text: str) -> Text:
-    """A command to type."""
-    return Text(text, style="command")
-
-
 def paged(console: Console, renderable: RenderableType) -> None:
     """Print in the user's pager when a person is watching, straight away otherwise."""
     if not console.is_terminal:

@@ -152,3 +152,17 @@ def test_shortcuts_are_seen_through_their_aliases(source: str, name: str, line: 
 )
 def test_what_only_looks_like_a_shortcut_is_none(source: str):
     assert uses(ast.parse(source), FORBIDDEN) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from tokenizers import Tokenizer\nTokenizer()",
+        "from tokenizers.models import BPE",
+        "import tokenizers.models as m\nm.BPE()",
+        "import tokenizers as t\nt.Tokenizer()",
+    ],
+)
+def test_a_forbidden_package_rules_out_what_is_in_it(source: str):
+    assert {name for name, _ in uses(ast.parse(source), {"tokenizers"})} == {"tokenizers"}
+    assert uses(ast.parse(source), {"token", "tokenizers.trainers"}) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from coursecli.check.suspects import swap
 from coursecli.course.manifest import Task
 from tests.checking import Shop
@@ -66,3 +68,12 @@ def test_swapping_a_class_keeps_what_later_lessons_added_to_it():
     space: dict = {}
     exec(swap(learner, reference, task), space)
     assert (space["A"]().one(), space["A"]().two()) == (1, 2)
+
+
+def test_without_a_reference_nobody_is_suspected_and_nothing_breaks(shop: Shop):
+    """A student bundle has no solutions."""
+    root = shop.package(Basket__add=NEVER_LOOKS)
+    shutil.rmtree(shop.course.solutions_dir)
+    result = shop.check(root, "2")
+    assert failing(result) == [INTEGRATION]
+    assert result.suspects == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -99,6 +100,33 @@ def test_the_jobs_own_limit_holds_when_nobody_sets_a_deadline(mark: str):
     with launch(job("import time; time.sleep(600)", mark, seconds=0.5)) as running:
         ended = running.wait()
     assert ended.cause == "deadline"
+    assert marked(mark) == []
+
+
+DUMPS = "import faulthandler, signal, time; faulthandler.register(signal.SIGUSR1, 4); time.sleep(600)"
+
+
+def test_at_the_deadline_the_stack_is_asked_for(mark: str):
+    with launch(dataclasses.replace(job(DUMPS, mark), dumps=True)) as running:
+        running.limit(1.0)
+        ended = running.wait()
+    assert ended.cause == "deadline"
+    assert 'File "<string>", line 1 in <module>' in ended.trace
+
+
+def test_a_flood_instead_of_a_stack_does_not_put_off_the_end(mark: str):
+    code = """
+import os, signal
+def flood(*_):
+    while True: os.write(4, b"x" * 10000)
+signal.signal(signal.SIGUSR1, flood)
+signal.pause()
+"""
+    with launch(dataclasses.replace(job(code, mark), dumps=True)) as running:
+        running.limit(1.0)
+        ended = running.wait()
+    assert ended.cause == "deadline"
+    assert len(ended.trace) < 300_000
     assert marked(mark) == []
 
 

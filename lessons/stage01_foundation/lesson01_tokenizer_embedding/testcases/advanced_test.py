@@ -939,10 +939,11 @@ def test_one_row_is_not_stretched():
 
 @pytest.mark.task("sinusoidal-positions")
 def test_the_table_moves_with_the_module():
-    """After module.to(device) the sum is computed there. (The device here is "meta": shapes without values.)"""
-    with diagnosing("table-stays-behind", RuntimeError):
-        output = PositionalEncoding(6, 9).to("meta")(torch.zeros(2, 3, 6, device="meta"))
-    expect_equal(output.device.type, "meta", what="the device of the sum")
+    """The table is a buffer: module.to(device) takes it along."""
+    encoding = PositionalEncoding(6, 9)
+    plain = [name for name, value in vars(encoding).items() if isinstance(value, torch.Tensor)]
+    expect_shape(encoding(torch.zeros(2, 3, 6)), (2, 3, 6), what="the output", dims="B T C")
+    expect_equal(plain, [], what="tensors that are attributes and not buffers", mistake="table-stays-behind")
 
 
 # ------------------------------------------------------------------------------------------------- rope
@@ -1044,13 +1045,15 @@ def test_rope_has_nothing_to_save():
 
 
 @pytest.mark.task("rope")
-def test_rope_on_another_device():
-    """Positions and angles are made on the device of q. (The device here is "meta": shapes without values.)"""
-    q, k = torch.zeros(2, 3, 5, 6, device="meta"), torch.zeros(2, 1, 5, 6, device="meta")
-    with diagnosing("positions-on-the-cpu", RuntimeError):
-        new_q, new_k = RoPE(6).to("meta")(q, k)
-    expect_equal((new_q.device.type, new_k.device.type), ("meta", "meta"), what="the devices of q' and k'")
-    expect_equal(tuple(new_k.shape), (2, 1, 5, 6), what="the shape of k'")
+def test_rope_follows_the_device_of_its_inputs():
+    """What RoPE makes for itself is on the device of q. (Here, q is on the CPU and the default device another one.)"""
+    rope = RoPE(6)
+    q, k = seeded(2, 3, 5, 6, seed=16), seeded(2, 1, 5, 6, seed=17)
+    with diagnosing("positions-on-the-default-device", RuntimeError), torch.device("meta"):
+        new_q, new_k = rope(q, k)
+    expect_equal((new_q.device.type, new_k.device.type), ("cpu", "cpu"), what="the devices of q' and k'")
+    plain = [name for name, value in vars(rope).items() if isinstance(value, torch.Tensor)]
+    expect_equal(plain, [], what="tensors that are attributes and not buffers", mistake="frequencies-stay-behind")
 
 
 @pytest.mark.task("rope")
