@@ -16,8 +16,9 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from os import _exit
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TextIO
@@ -96,7 +97,7 @@ def work(assignment: Assignment) -> None:
     except BaseException as error:  # sys.exit or the like, raised by learner's code outside any test
         voice.say(Halted(token=voice.token, problem=escaped(error, assignment.root)))
     finally:
-        os._exit(0)  # not the ordinary way out: a learner's atexit handler or thread can hang there
+        _exit(0)  # not the ordinary way out: a learner's atexit handler or thread can hang there
 
 
 def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
@@ -108,6 +109,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     no_core_dumps()
     faulthandler.enable(trace, all_threads=True)
     faulthandler.register(signal.SIGUSR1, trace, all_threads=True)  # at a time limit; works in native code as well
+    os._exit = _telling_exit(trace)
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = _stream(1), _stream(2)
@@ -132,6 +134,18 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     pytest.main(arguments, plugins=[plugin])
     if plugin.complete:
         voice.say(Footer(token=voice.token, finished=plugin.finished))
+
+
+def _telling_exit(trace: int) -> Callable[[int], NoReturn]:
+    """`os._exit` that leaves the line which called it; in a process forked from this one, the ordinary one."""
+    worker = os.getpid()
+
+    def tell_and_exit(status: int) -> NoReturn:
+        if os.getpid() == worker:
+            faulthandler.dump_traceback(trace)
+        _exit(status)
+
+    return tell_and_exit
 
 
 def _stream(descriptor: int) -> TextIO:

@@ -217,6 +217,9 @@ def _next_step(states: list[LessonState], current: LessonState | None) -> tuple[
         blocked = next((state for state in states if not state.done), None)
         if blocked:  # needs that no lesson can meet: a fault of the course
             return "intro2llm list", f"{blocked.lesson.short} is still locked."
+        stale = next((state for state in states if state.stale), None)
+        if stale:
+            return f"intro2llm check {stale.lesson.short}", f"{stale.lesson.short} passed; {stale.stale[0]}."
         return "intro2llm list", "Every lesson is done."
     name = f"{current.lesson.short}, {current.lesson.title}"
     if not current.started:
@@ -230,8 +233,9 @@ def _next_step(states: list[LessonState], current: LessonState | None) -> tuple[
             "intro2llm check",
             f"{work} does not pass yet. Edit it and check again, or: intro2llm hint {task.task.id}",
         )
-    if task.ever_passed:
-        return "intro2llm check", f"{work} passed before; the code has changed since."
+    if task.stale:
+        before = "passed" if task.ever_passed else "failed"
+        return "intro2llm check", f"{work} {before} before; the code has changed since."
     return "intro2llm check", f"Write {work}, then check it."
 
 

@@ -26,7 +26,9 @@ def task_words(task: TaskState) -> tuple[str, str, str]:
         return "✗", "fails now, passed before" if task.ever_passed else "does not pass yet", "bad"
     if task.ever_passed:
         return "≈", "passed, changed since", "wait"
-    return "○", "to write", ""
+    if task.stale:
+        return "≈", "changed since it failed", "wait"
+    return ("○", "waits for other tests", "wait") if task.attempts else ("○", "to write", "")
 
 
 def lesson_words(entry: LessonState) -> tuple[str, str, str]:

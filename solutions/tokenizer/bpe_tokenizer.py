@@ -238,6 +238,8 @@ class _PairTable:
         before: defaultdict[str, list[int]] = defaultdict(list)  # symbol → the words in which it stands before `new`
         after: defaultdict[str, list[int]] = defaultdict(list)
         for number in set(self.where.pop(pair)):
+            if pair not in self.words[number]:  # another merge took a part of it
+                continue
             word = self.words[number] = self.words[number].replace(pair, new)
             at = word.find(new)
             while at >= 0:

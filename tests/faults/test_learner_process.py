@@ -73,7 +73,7 @@ CRASHES = {
     ),
     "killed": Fault("import os\nos.kill(os.getpid(), 9)", "crashed", "SIGKILL", None),
     "abort": Fault("import os\nos.abort()", "crashed", "aborted", "os.abort()"),
-    "exit-at-once": Fault("import os\nos._exit(3)", "crashed", "exit code 3", None),
+    "exit-at-once": Fault("import os\nos._exit(3)", "crashed", "exit code 3", "os._exit(3)"),
 }
 
 
@@ -114,7 +114,7 @@ def plainly(root: Path, statement: str = CALL) -> Iterator[subprocess.Popen[byte
 
 
 def still_runs(process: subprocess.Popen[bytes]) -> bool:
-    time.sleep(1.5)
+    time.sleep(0.7)
     return process.poll() is None
 
 
