@@ -116,9 +116,9 @@ def test_a_deleted_file_changed_tests_and_another_environment_are_reasons_too(
 def test_when_all_is_done_and_something_is_stale_the_next_command_checks_it(learner: Learner) -> None:
     for lesson in (1, 2, 3):
         learner.check(lesson)
-    assert learner.state().next_command == "intro2llm list"
+    assert learner.state.next_command == "intro2llm list"
     learner.edit("tally.py")
-    state = learner.state()
+    state = learner.state
     assert state.current is None
     assert state.next_command == "intro2llm check lesson01"
     assert "tally.py changed since" in state.next_reason
