@@ -36,7 +36,8 @@ def judge(error: BaseException | None, *, root: str, test_file: str, title: str)
         did = ways.get(type(error), f"ended the run by raising {type(error).__name__}")
         return _outcome("tampered", note=f"The code {did}. That is not a pass.", error=describe(error, root))
     if isinstance(error, ExpectationFailed):
-        return _outcome("failed", failure=error.payload)
+        cause = describe(error.__cause__, root) if error.__cause__ else None  # what `diagnosing` has explained
+        return _outcome("failed", failure=error.payload, error=cause if cause and cause.frames else None)
     if isinstance(error, NotImplementedError) and frames and STUB_MESSAGE.fullmatch(message_of(error)):
         return _outcome("not_written", error=describe(error, root))
     if isinstance(error, AssertionError | pytest.fail.Exception) and not frames:

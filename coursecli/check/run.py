@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coursecli.check.events import Event
 from coursecli.check.preflight import preflight
 from coursecli.check.results import CheckResult
 from coursecli.check.session import Listener, Session
 from coursecli.check.suspects import find_suspects, only_integration_fails
 from coursecli.check.verdict import judge
 from coursecli.course.catalogue import Course, Lesson
+from coursecli.isolate.launcher import Starter
 
 if TYPE_CHECKING:
     from coursecli.check.template import Template
@@ -40,42 +43,36 @@ def check_lesson(
     """
     begun = time.monotonic()
     scope = [task.id for task in lesson.tasks if tasks is None or task.id in tasks]
+    starter = template.start if template else None
 
-    def check(folder: Path, *, listener: Listener | None = None, integration_only: bool = False) -> CheckResult:
-        return _check(course, lesson, folder, scope, listener, template, gates, integration_only)
+    def session(folder: Path, *, integration_only: bool = False) -> Session:
+        return Session(course, lesson, folder.resolve(), scope, gates=gates, integration_only=integration_only)
 
-    result = check(root, listener=listener)
+    result = _check(session(root), starter, listener or _nobody)
     if only_integration_fails(result):
-        suspects = find_suspects(course, lesson, root, lambda folder: check(folder, integration_only=True))
+        again = partial(session, integration_only=True)
+        suspects = find_suspects(course, lesson, root, lambda folder: _check(again(folder), starter, _nobody))
         result = msgspec.structs.replace(result, suspects=suspects)
     return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
 
-def _check(
-    course: Course,
-    lesson: Lesson,
-    root: Path,
-    scope: list[str],
-    listener: Listener | None,
-    template: Template | None,
-    gates: bool,
-    integration_only: bool,
-) -> CheckResult:
-    begun = time.monotonic()
-    root = root.resolve()
-    session = Session(course, lesson, root, scope, listener or (lambda event: None), gates, integration_only)
-    problem = preflight(course, lesson, root, set(scope))
+def _check(session: Session, starter: Starter | None, listener: Listener) -> CheckResult:
+    problem = preflight(session.course, session.lesson, session.root, set(session.scope))
     if problem is None:
-        problem = session.go(template.start if template else None)
+        problem = session.go(starter, listener)
     tests, problem, passed = judge(session.run, session.expected, problem)
     return CheckResult(
-        course=course.id,
-        lesson=lesson.id,
-        scope=scope,
-        whole_lesson=len(scope) == len(lesson.tasks),
+        course=session.course.id,
+        lesson=session.lesson.id,
+        scope=session.scope,
+        whole_lesson=len(session.scope) == len(session.lesson.tasks),
         passed=passed,
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=0.0,
         problem=problem,
         tests=tests,
         versions=session.run.hello.versions if session.run.hello else {},
     )
+
+
+def _nobody(event: Event) -> None:
+    """Listens to no event."""

@@ -44,9 +44,8 @@ class Session:
     lesson: Lesson
     root: Path
     scope: list[str]
-    listener: Listener
-    gates: bool = True
-    integration_only: bool = False
+    gates: bool
+    integration_only: bool
     run: Run = field(default_factory=Run)
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     _run_ends: float | None = None
@@ -57,7 +56,7 @@ class Session:
         cases = (case for case in read_suites(self.lesson) if case.task in self.scope)
         return [case for case in cases if case.integration or not self.integration_only]
 
-    def go(self, starter: Starter | None) -> Problem | None:
+    def go(self, starter: Starter | None, listener: Listener) -> Problem | None:
         """Run the worker; what kept it from finishing outside any test, if anything."""
         transcript = Transcript(self.token)
         problem: Problem | None = None
@@ -68,7 +67,7 @@ class Session:
                 for line in running.lines():
                     event = self._event(line)
                     if event is not None:
-                        problem = problem or self._take(event, running, transcript)
+                        problem = problem or self._take(event, running, transcript, listener)
             except KeyboardInterrupt:
                 running.kill("interrupted")
                 running.wait()
@@ -122,7 +121,7 @@ class Session:
             return None
         return event if secrets.compare_digest(event.token.encode(), self.token.encode()) else None
 
-    def _take(self, event: Event, running: Running, transcript: Transcript) -> Problem | None:
+    def _take(self, event: Event, running: Running, transcript: Transcript, listener: Listener) -> Problem | None:
         limits = self.lesson.manifest.limits
         match event:
             case Hello():
@@ -145,7 +144,7 @@ class Session:
             case _:
                 self._limit(running, ENDING_SECONDS)
         self.run.take(event)
-        self.listener(event)
+        listener(event)
         return None
 
     def _limit(self, running: Running, seconds: float) -> None:

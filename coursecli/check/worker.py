@@ -109,7 +109,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     no_core_dumps()
     faulthandler.enable(trace, all_threads=True)
     faulthandler.register(signal.SIGUSR1, trace, all_threads=True)  # at a time limit; works in native code as well
-    os._exit = _telling_exit(trace)
+    os._exit = _telling_exit(trace)  # type: ignore[assignment]
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = _stream(1), _stream(2)

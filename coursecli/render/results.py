@@ -90,7 +90,9 @@ class ResultView:
         if test.outcome == "not_written":
             parts += self._not_written(test, task)
         elif test.failure is not None:
-            parts += [*self._failure(test.failure), Text(), *self._where(task)]
+            parts += self._failure(test.failure)
+            if test.error is None:
+                parts += [Text(), *self._where(task)]
         elif test.outcome in ("timeout", "crashed"):
             parts.append(clean(f"It {test.note}.", "bad"))
         elif test.error is not None:

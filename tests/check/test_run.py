@@ -181,3 +181,30 @@ def stamp(path: Path) -> None:
     import os
 
     os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def test_an_exception_that_names_a_mistake_keeps_the_learners_line(shop: Shop):
+    suite = shop.course.lesson("1").suites[0]
+    suite.write_text(
+        suite.read_text(encoding="utf-8")
+        + """
+
+from coursecli.expect import diagnosing
+
+@pytest.mark.task("average")
+def test_average_of_one():
+    \"\"\"Of one price the average is the price.\"\"\"
+    with diagnosing("average-floor", TypeError):
+        average([2.0])
+""",
+        encoding="utf-8",
+    )
+    result = shop.check(shop.package(average="return prices / len(prices)"))
+    test = only(result, "test_average_of_one")
+    assert test.outcome == "failed"
+    assert test.failure is not None and test.failure.mistake == "average-floor"
+    assert test.error is not None
+    assert (test.error.frames[-1].file, test.error.frames[-1].source) == (
+        "toyshop/prices.py",
+        "return prices / len(prices)",
+    )
