@@ -39,6 +39,8 @@ def escaped(error: BaseException, root: str) -> Problem:
     if frame or isinstance(error, SystemExit | KeyboardInterrupt | pytest.exit.Exception):
         summary = f"The code ended the run by raising {shown.type} outside any test."
         return Problem(kind="tampered", summary=summary, detail=shown.message, frame=frame)
+    if isinstance(error, MemoryError):
+        return Problem(kind="memory", summary="The code left no memory: it needs more than the lesson allows.")
     return Problem(
         kind="crashed",
         summary=f"The check itself failed: {shown.type}: {shown.message}",

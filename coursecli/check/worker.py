@@ -38,14 +38,14 @@ UNUSED_PLUGINS = (
 
 
 class _Binding(importlib.abc.MetaPathFinder):
-    """Binds the package to the learner's folder, keeps out the reference, which a checkout has beside the course."""
+    """Binds the package to the learner's folder, and keeps out the reference, which stands beside the course."""
 
     def __init__(self, package: str, root: str) -> None:
         self._package = package
         self._root = root
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name == "solutions" or name.startswith("solutions."):
+        if name == "solutions" or name.startswith(("solutions.", "coursecli._content")):
             raise ModuleNotFoundError(
                 "the solutions cannot be imported from lessons or from the learner's code", name=name
             )
@@ -167,7 +167,7 @@ def _bind(package: str, root: str) -> None:
         return from_source(path)
 
     sys.path_hooks.insert(0, learners)
-    sys.path_importer_cache.clear()
+    sys.path_importer_cache.pop(root, None)
     sys.meta_path.insert(0, _Binding(package, root))
     sys.path.append(root)
 

@@ -118,9 +118,7 @@ def by_lines(actual: Any, expected: Any, names: list[str]) -> Iterator[Proposal]
 
 def _fitted(got: Any, wanted: Any, axes: tuple[int, ...], subject: str, owner: str) -> Iterator[Proposal]:
     """The best factor, offset, or both, for each group of values along `axes`; needs more values than it fits."""
-    import numpy
-
-    count = numpy.prod([wanted.shape[axis] for axis in axes])
+    count = _distinct(wanted, axes)
     mean, actual_mean = wanted.mean(axes, keepdims=True), got.mean(axes, keepdims=True)
     centred = wanted - mean
     spread = (centred * centred).sum(axes, keepdims=True)
@@ -139,6 +137,16 @@ def _fitted(got: Any, wanted: Any, axes: tuple[int, ...], subject: str, owner: s
             f"{subject} expected times a factor ({_range(slope)}) and off by a constant of its own{both}.",
             actual_mean + slope * centred,
         )
+
+
+def _distinct(wanted: Any, axes: tuple[int, ...]) -> int:
+    """How many different values the poorest group along `axes` has: a line through two points proves nothing."""
+    import numpy
+
+    size = int(numpy.prod([wanted.shape[axis] for axis in axes]))
+    groups = numpy.moveaxis(wanted, axes, range(len(axes))).reshape(size, -1)  # a column for each group
+    steps = numpy.diff(numpy.sort(groups, axis=0), axis=0) > 1e-9 * (numpy.abs(wanted).max() or 1.0)
+    return 1 + int(steps.sum(axis=0).min())
 
 
 def _range(values: Any) -> str:

@@ -257,3 +257,11 @@ def _check(sentence, actual, expected, agreeing, there):
         assert int((found & ~agreeing).sum()) == int(match[1])
     elif "in another order" in sentence and "axis" not in sentence:
         assert numpy.allclose(numpy.sort(actual, None), numpy.sort(expected, None), rtol=1e-5, atol=1e-5)
+
+
+def test_a_line_through_two_values_is_no_pattern():
+    """Every group along the last axis holds two different values only: any two outcomes fit a factor and an offset."""
+    expected = numpy.tile(numpy.array([[7.0, 3.0], [6.0, 4.0]]), (5, 1, 1))
+    actual = numpy.tile(numpy.array([[8.143, 2.143], [6.0, 4.0]]), (5, 1, 1))
+    sentences = say(actual, expected)
+    assert not any("factor" in sentence or "constant" in sentence for sentence in sentences), sentences
