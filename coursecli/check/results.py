@@ -86,7 +86,7 @@ class TestResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     output: str = ""
     """What the code printed during this test, control characters included: whoever shows it must clean it."""
     output_cut: int = 0
-    """How many characters were dropped from `output`."""
+    """How many bytes were dropped from `output`."""
 
 
 class Suspect(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from coursecli.check.interpreter import environment, python
 from coursecli.course.catalogue import Course
+from coursecli.isolate.launcher import start_supervisor
 
 READY_SECONDS = 120.0
 
@@ -36,9 +37,13 @@ class Template:
     def pid(self) -> int:
         return self._process.pid
 
-    def start(self, control: int, fds: list[int]) -> None:
-        """Start a supervisor with a worker below it: a `Starter` for `coursecli.isolate.launch`."""
-        socket.send_fds(self._talk, [b"fork"], [control, *fds])
+    def start(self, control: int, fds: list[int]) -> subprocess.Popen[bytes] | None:
+        """Start a supervisor with a worker below it, as a `Starter` does; a cold one when the template has died."""
+        try:
+            socket.send_fds(self._talk, [b"fork"], [control, *fds])
+        except OSError:
+            return start_supervisor(control, fds)
+        return None
 
     def close(self) -> None:
         """End the template. Workers that still run belong to whoever started them."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from coursecli.errors import EnvironmentProblem
+from coursecli.isolate.leftovers import kill_holders
 from coursecli.isolate.limits import MIB, Limits
 from coursecli.isolate.streams import Head, Sink, Tail
 
@@ -327,6 +328,7 @@ class Running:
         if not report and (worker := begun.get("worker")):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(worker, signal.SIGKILL)
+            kill_holders(self._pipes.values())
         for name, fd in list(self._pipes.items()):  # whoever still holds an end, only what is there now is read
             budget = 64
             while budget and self._read(name, fd):

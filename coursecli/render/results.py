@@ -36,7 +36,7 @@ SIGNS = {
 }
 WAITING: tuple[Outcome, ...] = ("not_written", "blocked", "not_run")
 OUTPUT_LINES, OUTPUT_CHARACTERS = 12, 2000
-LISTED = 30
+LISTED = 6
 
 
 class ResultView:
@@ -107,7 +107,7 @@ class ResultView:
         return Group(*parts)
 
     def list_of_tests(self, shown: list[TestResult], *, everything: bool) -> RenderableType:
-        """The other failing tests, a line each; those that did not get that far, a line a task. Or every test."""
+        """The other failing tests, a line each; those that did not get that far, counted. Or every test."""
         tests = self.result.tests
         passed = sum(test.outcome == "passed" for test in tests)
         parts: list[RenderableType] = [Text(f"{passed} of {len(tests)} tests pass.", style="title")]
@@ -115,21 +115,22 @@ class ResultView:
         table.add_column(width=1)
         table.add_column(overflow="fold")
         failed = [test for test in tests if _is_failing(test) and test not in shown]
-        listed = tests if everything else [test for test in failed if test.outcome != "not_written"][:LISTED]
+        failed_here = [test for test in failed if test.outcome != "not_written"]
+        listed = tests if everything else failed_here[:LISTED]
         for test in listed:
             sign, words, style = SIGNS[test.outcome]
             line = Text.assemble(clean(self._title(test)), (f"  {words}", style))
             if everything and test.note and test.outcome in ("blocked", "not_run"):
                 line.append_text(clean(f" ({test.note})", "quiet"))
             table.add_row(Text(sign, style), line)
-        if not everything:
-            for task in self.lesson.tasks:
-                waiting = [test.outcome for test in tests if test.task == task.id and test not in shown]
-                waiting = [outcome for outcome in WAITING for each in waiting if each == outcome]
-                if waiting:
-                    sign, words, style = SIGNS[waiting[0]]
-                    count = f"{len(waiting)} test{'s' if len(waiting) > 1 else ''}"
-                    table.add_row(Text(sign, style), Text.assemble(clean(task.title), (f"  {words}, {count}", style)))
+        if not everything and len(failed_here) > LISTED:
+            table.add_row(Text("✗", "bad"), Text(f"and {len(failed_here) - LISTED} more that fail"))
+        for outcome in () if everything else WAITING:
+            waiting = sum(test.outcome == outcome for test in tests if test not in shown)
+            if waiting:
+                sign, words, style = SIGNS[outcome]
+                count = f"{waiting} test{'s' if waiting > 1 else ''}"
+                table.add_row(Text(sign, style), Text.assemble((words, style), f": {count}"))
         if table.row_count:
             parts.append(table)
         if failed and not everything:
@@ -187,8 +188,6 @@ class ResultView:
     def _where(self, task: Task) -> list[RenderableType]:
         file = f"{self.package.name}/{task.file}"
         found = places(self.package / task.file, task.symbols)
-        if len(found) == 1:
-            return self._code(Frame(file, found[0][1], found[0][0]))
         return [clean(f"Your code: {file}:{line} in {name}") for name, line in found]
 
     def _code(self, frame: Frame) -> list[RenderableType]:

@@ -56,6 +56,8 @@ class PositionalEncoding(nn.Module):
     `state_dict()`; as a buffer, the table still follows the module to another device.
     """
 
+    table: Tensor
+
     def __init__(self, hidden_size: int, max_len: int = 5000) -> None:
         raise NotImplementedError("lesson01 · PositionalEncoding.__init__")
 
@@ -119,6 +121,8 @@ class RoPE(nn.Module):
     Raises:
         ValueError: `head_dim` is odd.
     """
+
+    inv_freq: Tensor
 
     def __init__(self, head_dim: int, *, base: float = 10000.0) -> None:
         raise NotImplementedError("lesson01 · RoPE.__init__")

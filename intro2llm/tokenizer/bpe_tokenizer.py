@@ -44,7 +44,7 @@ class BPETokenizer(BaseTokenizer):
         """Replace the merge list, the ranks that encoding looks up, and forget what was encoded with the old ones."""
         self.merges: list[tuple[str, str]] = [(left, right) for left, right in merges]
         self.ranks: dict[tuple[str, str], int] = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
 
     def symbols(self, pretoken: str) -> list[str]:
         """The smallest units of a pretoken, from which merging starts: here, its characters."""
@@ -67,7 +67,7 @@ class BPETokenizer(BaseTokenizer):
                 if len(self._known) >= CACHE_LIMIT:
                     self._known.clear()
                 tokens = self.apply_merges(self.symbols(pretoken))
-                known = self._known[pretoken] = [self.vocab.get(token, self.unk_token_id) for token in tokens]
+                known = self._known[pretoken] = tuple([self.vocab.get(token, self.unk_token_id) for token in tokens])
             ids += known
         return ids
 

@@ -58,6 +58,8 @@ class PositionalEncoding(nn.Module):
     `state_dict()`; as a buffer, the table still follows the module to another device.
     """
 
+    table: Tensor
+
     def __init__(self, hidden_size: int, max_len: int = 5000) -> None:
         super().__init__()
         position = torch.arange(max_len, dtype=torch.float32)[:, None]  # (max_len, 1)
@@ -139,6 +141,8 @@ class RoPE(nn.Module):
     Raises:
         ValueError: `head_dim` is odd.
     """
+
+    inv_freq: Tensor
 
     def __init__(self, head_dim: int, *, base: float = 10000.0) -> None:
         super().__init__()

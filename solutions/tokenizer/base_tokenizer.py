@@ -122,7 +122,7 @@ class BaseTokenizer:
         Raises:
             ValueError: `allowed_special` names a string that is not a special token.
         """
-        if strangers := set(allowed_special) - set(self.special_tokens.values()):
+        if strangers := set(allowed_special).difference(self.special_tokens.values()):
             raise ValueError(
                 f"allowed_special holds {sorted(strangers)}, which this tokenizer has no special tokens for"
             )
@@ -195,7 +195,8 @@ class BaseTokenizer:
         rows = [self.encode(text, add_special_tokens=add_special_tokens, max_length=limit) for text in texts]
         masks = [[1] * len(row) for row in rows]
         if padding:
-            width = max_length if padding == "max_length" else max(map(len, rows), default=0)
+            longest = max(map(len, rows), default=0)
+            width = max_length if padding == "max_length" and max_length is not None else longest
             rows = [self._pad(row, width, self.pad_token_id, padding_side) for row in rows]
             masks = [self._pad(mask, width, 0, padding_side) for mask in masks]
         if return_tensors is None:

@@ -53,7 +53,7 @@ class BPETokenizer(BaseTokenizer):
         """Replace the merge list, the ranks that encoding looks up, and forget what was encoded with the old ones."""
         self.merges: list[tuple[str, str]] = [(left, right) for left, right in merges]
         self.ranks: dict[tuple[str, str], int] = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
 
     def symbols(self, pretoken: str) -> list[str]:
         """The smallest units of a pretoken, from which merging starts: here, its characters."""
@@ -76,7 +76,7 @@ class BPETokenizer(BaseTokenizer):
                 if len(self._known) >= CACHE_LIMIT:
                     self._known.clear()
                 tokens = self.apply_merges(self.symbols(pretoken))
-                known = self._known[pretoken] = [self.vocab.get(token, self.unk_token_id) for token in tokens]
+                known = self._known[pretoken] = tuple([self.vocab.get(token, self.unk_token_id) for token in tokens])
             ids += known
         return ids
 
@@ -199,7 +199,7 @@ class _PairTable:
         self.words = words
         self.frequencies = frequencies
         self.counts: dict[str, int] = {}
-        self.where: dict[str, list[int]] = {}  # pair → the words that have, or once had, it; one entry an occurrence
+        self.where: dict[str, tuple[int, ...]] = {}  # pair → the words that have, or once had, it, for each occurrence
         self.heap: list[tuple[int, str]] = []  # (−count, pair)
         where: defaultdict[str, list[int]] = defaultdict(list)
         for number, word in enumerate(words):
@@ -212,7 +212,7 @@ class _PairTable:
         """Enter a pair that is new, with the words that hold it. Returns its count."""
         count = sum([self.frequencies[number] for number in numbers])
         self.counts[pair] = count
-        self.where[pair] = numbers
+        self.where[pair] = tuple(numbers)  # a tuple of numbers costs the garbage collector nothing, a list does
         heapq.heappush(self.heap, (-count, pair))
         return count
 
@@ -234,7 +234,7 @@ class _PairTable:
 
     def merge(self, pair: str, new: str) -> None:
         """Replace `pair` by the symbol `new` in every word, and correct the counts of its neighbours."""
-        left, right = pair
+        left, right = pair[0], pair[1]
         before: defaultdict[str, list[int]] = defaultdict(list)  # symbol → the words in which it stands before `new`
         after: defaultdict[str, list[int]] = defaultdict(list)
         for number in set(self.where.pop(pair)):

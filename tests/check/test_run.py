@@ -91,6 +91,49 @@ def test_an_error_in_the_test_itself_says_what_the_test_evaluated(shop: Shop):
     assert "basket" in test.note
 
 
+def test_bare_assertions_and_fixtures_of_pytest_work(shop: Shop):
+    suite = shop.course.lesson("1").suites[0]
+    with suite.open("a", encoding="utf-8") as file:
+        file.write(
+            '\n\n@pytest.mark.task("average")\ndef test_bare(tmp_path, monkeypatch, capsys):\n    """Bare."""\n'
+            '    print("x")\n    assert capsys.readouterr().out == "x\\n"\n    assert average([1.0]) == 1.0\n'
+            '\n\n@pytest.mark.task("average")\n@pytest.mark.parametrize("case", [1.0, 2.0])\n'
+            'def test_failing(case):\n    """Fails."""\n    import warnings\n    warnings.warn("x")\n'
+            "    assert average([case]) == 1.0\n"
+        )
+    result = shop.check(shop.package())
+    assert only(result, "test_bare").outcome == "passed"
+    assert only(result, "test_failing[1.0]").outcome == "passed"
+    failed = only(result, "test_failing[2.0]")
+    assert failed.outcome == "failed"
+    assert failed.failure is not None
+    assert "average([case]) == 1.0" in failed.failure.summary
+
+
+def test_a_test_without_any_expectation_is_no_pass(shop: Shop):
+    suite = shop.course.lesson("1").suites[0]
+    with suite.open("a", encoding="utf-8") as file:
+        file.write('\n\n@pytest.mark.task("average")\ndef test_nothing():\n    """Nothing."""\n    average([1.0])\n')
+    result = shop.check(shop.package())
+    assert not result.passed
+    assert only(result, "test_nothing").outcome == "tampered"
+    assert "without evaluating a single expectation" in only(result, "test_nothing").note
+
+
+def test_a_test_that_the_suite_itself_skips_is_no_pass(shop: Shop):
+    suite = shop.course.lesson("1").suites[0]
+    with suite.open("a", encoding="utf-8") as file:
+        file.write(
+            '\n\n@pytest.mark.task("average")\n@pytest.mark.skip(reason="why")\ndef test_later():\n    """Later."""\n'
+        )
+    result = shop.check(shop.package())
+    assert not result.passed
+    assert (only(result, "test_later").outcome, only(result, "test_later").note) == (
+        "not_run",
+        "the suite itself skipped it: why",
+    )
+
+
 def test_a_task_alone(shop: Shop):
     result = shop.check(shop.package(discount="return 0.0"), tasks={"average"})
     assert result.passed

@@ -23,6 +23,22 @@ def test_the_guilty_part_is_named(shop: Shop):
     assert result.suspects[0].title == "Putting things in"
 
 
+def test_an_integration_test_holds_nothing_back(shop: Shop):
+    """Here in the basic suite: the advanced one runs all the same, and the suspect is found."""
+    suites = shop.course.lesson("2").folder / "testcases"
+    advanced = (suites / "advanced_test.py").read_text(encoding="utf-8")
+    place = advanced.index('@pytest.mark.task("combine")\n@pytest.mark.integration')
+    (suites / "advanced_test.py").write_text(advanced[:place], encoding="utf-8")
+    with (suites / "basic_test.py").open("a", encoding="utf-8") as basic:
+        basic.write("\nfrom coursecli.expect import expect_close\n\n\ndef contents(basket):\n")
+        basic.write(
+            "    return [(item.name, item.price, item.count) for item in basket.items]\n\n\n" + advanced[place:]
+        )
+    result = shop.check(shop.package(Basket__add=NEVER_LOOKS), "2")
+    assert failing(result) == [INTEGRATION]
+    assert [suspect.task for suspect in result.suspects] == ["basket-add"]
+
+
 def test_the_learners_files_stay_as_they_are(shop: Shop):
     root = shop.package(Basket__add=NEVER_LOOKS)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}

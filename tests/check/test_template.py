@@ -103,6 +103,12 @@ with open_template(load_course(Path({str(shop.course.root)!r}))):
     assert wait_until(lambda: not marked(mark))
 
 
+def test_a_template_that_has_died_is_done_without(shop: Shop, template: Template):
+    os.kill(template.pid, signal.SIGKILL)
+    assert wait_until(lambda: Path(f"/proc/{template.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    assert shop.check(shop.package(), template=template).passed
+
+
 def test_it_is_not_offered_when_it_is_not_wanted_or_not_safe(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     with open_template(shop.course, cold=True) as opened:
         assert opened is None

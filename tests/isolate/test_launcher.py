@@ -255,10 +255,19 @@ with launch(Job([sys.executable, "-I", "-c", code], Path("/"), {{"MARK": {mark!r
     assert wait_until(lambda: not marked(mark))
 
 
-def test_reading_ends_although_an_escaped_process_holds_the_pipes(mark: str):
-    """Reading a pipe to its end waits for the last holder. Here that one lives on, because the supervisor is dead."""
-    _, ended = run(DAEMON + "\nimport signal; os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)", mark)
-    assert ended.cause == "lost"
+ESCAPES_AND_KILLS_ITS_SUPERVISOR = DAEMON + "\nimport signal; os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"
+
+
+def test_an_escaped_process_dies_even_when_the_supervisor_was_killed(mark: str):
+    """It is found by the pipes that it holds."""
+    assert run(ESCAPES_AND_KILLS_ITS_SUPERVISOR, mark)[1].cause == "lost"
+    assert wait_until(lambda: not marked(mark))
+
+
+def test_reading_ends_although_somebody_holds_the_pipes(mark: str, monkeypatch: pytest.MonkeyPatch):
+    """Reading a pipe to its end waits for the last holder. Here that one lives on."""
+    monkeypatch.setattr(launcher, "kill_holders", lambda pipes: None)
+    assert run(ESCAPES_AND_KILLS_ITS_SUPERVISOR, mark)[1].cause == "lost"
     [escaped] = marked(mark)
     os.kill(escaped, signal.SIGKILL)
 

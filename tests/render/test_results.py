@@ -87,17 +87,26 @@ def test_every_outcome_can_be_shown(toy, package, outcome, width):
     assert SIGNS[outcome][1] in text
 
 
-def test_tests_that_did_not_run_are_one_line_a_task(toy, package):
+def test_tests_that_did_not_run_are_counted(toy, package):
     waiting = [of("blocked", "basket-total", f"b{number}") for number in range(3)]
     waiting += [of("not_run", "average", f"a{number}") for number in range(2)]
     failure = Failure(kind="values", what="x", summary="y")
     checked = result(of("failed", failure=failure), *waiting, of("error", "basket-add", "own"))
     text = shown(toy, package, checked)
-    assert "The total waits for another task, 3 tests" in text
-    assert "The average price not run, 2 tests" in text
+    assert "waits for another task: 3 tests" in text
+    assert "not run: 2 tests" in text
     assert "Test own. raised an error" in text
     assert "Test b1." not in text
     assert "Test b1. waits for another task" in shown(toy, package, checked, show_all=True)
+
+
+def test_of_many_failing_tests_the_first_are_listed(toy, package):
+    failure = Failure(kind="values", what="x", summary="y")
+    checked = result(*(of("failed", name=f"n{number}", failure=failure) for number in range(20)))
+    text = shown(toy, package, checked)
+    assert "Test n6. failed" in text and "Test n7. failed" not in text
+    assert "and 13 more that fail" in text
+    assert "Test n19. failed" in shown(toy, package, checked, show_all=True)
 
 
 def test_cases_of_one_test_are_told_apart(toy, package):
