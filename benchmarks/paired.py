@@ -47,7 +47,7 @@ def run_once(command: Command) -> Timing:
 
 
 def compare(ours: Command, peer: Command, *, bar: float, rounds: int = 9) -> bool:
-    """Time both alternately, after a warm-up of each; print the figures, and say whether the wall ratio meets the bar."""
+    """Time both alternately, after a warm-up each; print the figures, and say whether the wall ratio meets the bar."""
     for warm_up in (ours, peer):
         run_once(warm_up)
     timings = [(run_once(ours), run_once(peer)) for _ in range(rounds)]
