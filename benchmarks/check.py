@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from paired import Command, compare
+from _paired import Command, compare
 
 from coursecli.course.catalogue import load_course
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from paired import Command, compare
+from _paired import Command, compare
 
 BAR = 1.15
 ROUNDS = 11

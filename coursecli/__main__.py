@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from coursecli.cli.context import Action
-from coursecli.cli.quick import globals_first, quick_action
 from coursecli.errors import CourseError, UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coursecli.cli.context import Action
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -20,9 +23,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Do what the arguments ask for. Returns the exit code; only --debug lets an exception out."""
-    _prepare_streams()
-    first, rest = globals_first(arguments)
+    first = arguments
     try:
+        from coursecli.cli.quick import globals_first, quick_action  # in here, where Ctrl-C is one line
+
+        _prepare_streams()
+        first, rest = globals_first(arguments)
         code = (quick_action(arguments) or _parsed(first + rest))()
         sys.stdout.flush()
         return code
@@ -38,10 +44,21 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in first:
             raise
+        if _folder_is_gone():
+            gone = WorkspaceError("The folder that you are in has been deleted.", "Type: cd")
+            return report(gone, plain="--plain" in first)
         if isinstance(error, OSError) and error.strerror:  # a full disk, a folder without permission
             where = f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}."
             return report(WorkspaceError(where, "Type: intro2llm doctor"), plain="--plain" in first)
         return report(_Unexpected(error), plain="--plain" in first)
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 (pathlib is not loaded for it)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _prepare_streams() -> None:
@@ -49,7 +66,7 @@ def _prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as we live)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (as long as we live)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
@@ -78,6 +95,8 @@ def _parsed(arguments: list[str]) -> Action:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "intro2llm"
         raise UsageError(error.format_message(), f"Type: {path} --help") from error
+    if result == INTERRUPTED:  # Typer has caught Ctrl-C
+        raise KeyboardInterrupt
     return result if callable(result) else lambda: result
 
 
@@ -101,6 +120,7 @@ def _write_log(error: Exception) -> Path | None:
     import tempfile
     import time
     import traceback
+    from pathlib import Path
 
     from coursecli.course.workspace import STATE, enclosing_workspace
 

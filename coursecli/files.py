@@ -207,7 +207,9 @@ def file_lock(path: Path, *, seconds: float = 10.0) -> Iterator[None]:
     try:
         stream = path.open("ab")
     except OSError as error:
-        raise WorkspaceError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise WorkspaceError(
+            f"{path}: cannot be written: {error.strerror or error}", "Check the permissions of that folder."
+        ) from error
     with stream:
         deadline = time.monotonic() + seconds
         while not _try_lock(stream.fileno()):

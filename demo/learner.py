@@ -1,7 +1,7 @@
 """A learner's first hour, played by a script: init, start, check, a real mistake, the reference, the next lesson.
 
 Every step runs the installed `intro2llm` in a throw-away folder, shows what a learner would see, and asserts the
-outcome. The first one that is missing ends the demo with exit code 1. `make demo` runs it.
+outcome. The first outcome that is missing ends the demo with exit code 1. `make demo` runs it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def create(course: Course, path: str, title: str) -> list[Path]:
         the files written, course.yaml last.
 
     Raises:
-        UsageError: the path has another form, or the lesson or its number exists.
+        UsageError: the path has another form, or the lesson, its number or its reference file exists.
         ContentError: course.yaml does not end with its list of stages, so the lesson cannot be added by a text edit.
     """
     match = PATH.fullmatch(path.strip("/"))
@@ -40,13 +40,14 @@ def create(course: Course, path: str, title: str) -> list[Path]:
     for known in course.lessons:
         if known.id.startswith(f"lesson{number}_"):
             raise UsageError(f"lesson {number} exists: {known.id}", "Choose the next free number.")
-    folder = course.root / stage / lesson
-    if folder.exists():
-        raise UsageError(f"{folder} exists already", "Move it away, or choose another name.")
+    name = lesson.split("_", 1)[1]
+    folder, solution = course.root / stage / lesson, course.solutions_dir / f"{name}.py"
+    for place in (folder, solution):
+        if place.exists():
+            raise UsageError(f"{place} exists already", "Move it away, or choose another name.")
 
     manifest_file = course.root / "course.yaml"
     manifest_text = _with_lesson(manifest_file, stage, lesson)
-    name = lesson.split("_", 1)[1]
     values = {
         "lesson": lesson,
         "number": number,
@@ -55,7 +56,6 @@ def create(course: Course, path: str, title: str) -> list[Path]:
         "name": name,
         "package": course.package_name,
     }
-    solution = course.solutions_dir / f"{name}.py"
     written = []
     for target, template in {
         folder / "README.md": README,

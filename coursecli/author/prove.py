@@ -41,7 +41,6 @@ class Verdict:
     """When not ok: what happened instead, in one line."""
     caught: bool = False
     """For a mistake: the suites failed, whether or not they named it."""
-    seconds: float = 0.0
 
 
 @dataclass
@@ -49,7 +48,6 @@ class LessonProof:
     """Everything that was proved, or not, about one lesson."""
 
     lesson: str
-    title: str
     tests: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
 
@@ -66,11 +64,10 @@ def prove(
     lessons: list[Lesson],
     *,
     listener: Callable[[Verdict], None] = lambda verdict: None,
-    cold: bool = False,
 ) -> list[LessonProof]:
-    """Prove the lessons, two or more runs at a time, from one warm template where the system can fork safely."""
+    """Prove the lessons, a run for each core at a time, from one warm template where the system can fork safely."""
     with tempfile.TemporaryDirectory(prefix="dev-check-") as scratch:
-        with open_template(course, cold=cold) as template, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with open_template(course) as template, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             return [_prove_lesson(course, lesson, Path(scratch), template, pool, listener) for lesson in lessons]
 
 
@@ -82,7 +79,7 @@ def _prove_lesson(
     pool: ThreadPoolExecutor,
     listener: Callable[[Verdict], None],
 ) -> LessonProof:
-    proof = LessonProof(lesson.id, lesson.title)
+    proof = LessonProof(lesson.id)
     problems = lesson_problems(course, lesson)
     for problem in problems:
         verdict = Verdict(lesson.id, "manifest", lesson.id, ok=False, detail=problem)
@@ -126,22 +123,17 @@ class _Bench:
         result = self._check(root, gates=False)
         passing = [test.id for test in result.tests if test.outcome == "passed"]
         ok = not passing and result.problem is None and bool(result.tests)
-        verdict = self._verdict("stubs", "every test fails on the stubs", result, ok)
-        return (
-            verdict if ok or not passing else replace(verdict, detail=f"passes on the stubs: {', '.join(passing[:4])}")
-        )
+        instead = f"passes on the stubs: {', '.join(passing[:4])}" if passing else ""
+        return self._verdict("stubs", "every test fails on the stubs", result, ok, instead)
 
     def mistake(self, mistake: Mistake) -> Verdict:
         result = self._check_variant(mistake)
         shown = first_failure(result)
         named = shown.failure.mistake if shown and shown.failure else None
         caught = not result.passed
-        verdict = self._verdict("mistake", mistake.id, result, caught and named == mistake.id)
-        if verdict.ok:
-            return replace(verdict, caught=True)
-        if not caught:
-            return replace(verdict, detail="passes: no test catches it")
-        return replace(verdict, caught=True, detail=f"caught, but named {named}: {_first_words(result)}")
+        instead = f"caught, but named {named}: {_first_words(result)}" if caught else "passes: no test catches it"
+        verdict = self._verdict("mistake", mistake.id, result, caught and named == mistake.id, instead)
+        return replace(verdict, caught=caught)
 
     def alternative(self, alternative: Alternative) -> Verdict:
         result = self._check_variant(alternative)
@@ -162,8 +154,9 @@ class _Bench:
         folder.mkdir(parents=True)
         return folder
 
-    def _verdict(self, kind: Kind, name: str, result: CheckResult, ok: bool) -> Verdict:
-        return Verdict(self.lesson.id, kind, name, ok, "" if ok else _first_words(result), seconds=result.seconds)
+    def _verdict(self, kind: Kind, name: str, result: CheckResult, ok: bool, instead: str = "") -> Verdict:
+        """`instead` is what happened when it is not ok: without it, what a learner would read first."""
+        return Verdict(self.lesson.id, kind, name, ok, "" if ok else instead or _first_words(result))
 
 
 def _first_words(result: CheckResult) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from coursecli.author.prove import LessonProof, Verdict
 from coursecli.author.sync import Drift
+from coursecli.render.console import clean
 
 DRIFT_WORDS = {
     "missing": "the stub is missing",
@@ -21,7 +22,7 @@ DRIFT_WORDS = {
 
 def drift_line(drift: Drift, *, written: bool) -> Text:
     done = written and drift.reason != "unlisted"
-    return Text(f"{'wrote' if done else '✗'} {drift.file}{'' if done else f': {DRIFT_WORDS[drift.reason]}'}")
+    return clean(f"{'wrote' if done else '✗'} {drift.file}{'' if done else f': {DRIFT_WORDS[drift.reason]}'}")
 
 
 class ProofProgress:
@@ -47,8 +48,8 @@ class ProofProgress:
         self._runs += 1
         lesson = verdict.lesson.partition("_")[0]
         if not verdict.ok:
-            what = Text.assemble(("✗ ", "red"), f"{lesson} · {verdict.kind} · ", (verdict.name, "bold"))
-            self._console.print(what + Text(f": {verdict.detail}" if verdict.detail else ""))
+            what = Text.assemble(("✗ ", "bad"), clean(f"{lesson} · {verdict.kind} · "), clean(verdict.name, "title"))
+            self._console.print(what + clean(f": {verdict.detail}" if verdict.detail else ""))
         if self._status:
             self._status.update(f"proving {lesson} · {self._runs} runs")
 

@@ -37,10 +37,17 @@ def _parse(path: Path, shown: str) -> ast.Module | Problem:
     except FileNotFoundError:
         return Problem(kind="missing_file", summary=f"{shown} is missing.", remedy=f"intro2llm reset {shown}")
     except OSError as error:
-        return Problem(kind="missing_file", summary=f"{shown} cannot be read: {error.strerror}.")
+        return Problem(
+            kind="missing_file",
+            summary=f"{shown} cannot be read: {error.strerror}.",
+            remedy=f"Check the permissions of {shown} and of its folder.",
+        )
     except SourceProblem as error:
         return Problem(
-            kind="encoding", summary=error.message, remedy=error.remedy, frame=_frame(path, shown, error.line)
+            kind="encoding",
+            summary=f"{shown}{error.message.removeprefix(path.name)}",
+            remedy=error.remedy,
+            frame=_frame(path, shown, error.line),
         )
     except SyntaxError as error:
         line = error.lineno or 1

@@ -9,7 +9,13 @@ import typer
 from coursecli.cli.context import Action, Context
 from coursecli.cli.learn import complete_lessons
 
-app = typer.Typer(help="For course authors: derive the stubs, prove the lessons, begin a new one.")
+EXAMPLE = """\b
+Example:
+  intro2llm dev sync
+  intro2llm dev check 02
+"""
+
+app = typer.Typer(help="For course authors: derive the stubs, prove the lessons, begin a new one.", epilog=EXAMPLE)
 
 
 @app.command()

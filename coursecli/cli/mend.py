@@ -33,7 +33,8 @@ def reset(context: Context, target: str, *, yes: bool) -> int:
         except UsageError as error:
             files = ", ".join(task_files(context.course))
             raise UsageError(
-                f"{target!r} is neither a task nor a file of the course.", error.remedy or f"Files: {files}"
+                f"{target!r} is neither a task nor a file of the course.",
+                f"Files: {files}" if target.endswith(".py") else error.remedy,
             ) from error
         context.require_started(lesson)
         if not context.confirm(f"Put {task.title}, in {task.file}, back as it was given? A backup is kept.", yes=yes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def init(context: Context, directory: str, unlock: str | None) -> int:
     console.print(clean(f"Your code goes into {workspace.settings.package}/, the lessons to read into lessons/."))
     if workspace.settings.unlock_all:
         console.print("Every lesson is unlocked.")
-    enter = "" if folder.absolute() == Path.cwd() else f"cd {directory}  and  "
+    enter = "" if folder.absolute() == Path.cwd() else f"cd {shlex.quote(str(folder))}  and  "
     console.print(Text.assemble("\nNext: ", (f"{enter}intro2llm start", "command")))
     return 0
 
@@ -114,8 +115,6 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
     seen = context.store.hint_level(task.id)
     upto = min(level or seen + 1, len(task.hints))
     console.print(clean(f"{task.title} ({task.id}), in {task.file}", "title"))
-    if upto > seen:
-        context.store.record_hint(task.id, upto)
     first = 1 if level else upto
     for number in range(first, upto + 1):
         console.print(hint_view(number, len(task.hints), task.hints[number - 1]))
@@ -128,6 +127,8 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
                 (f"intro2llm read {lesson.number:02d}", "command"),
             )
         )
+    if upto > seen:  # last: a hint that cannot be recorded is worth reading all the same
+        context.store.record_hint(task.id, upto)
     return 0
 
 

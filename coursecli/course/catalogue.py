@@ -6,13 +6,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from coursecli.course.manifest import CourseManifest, LessonManifest, Stage, Task, read_manifest
 from coursecli.errors import ContentError, UsageError
 
 COURSE_VARIABLE = "INTRO2LLM_COURSE"
 _LESSON_ID = re.compile(r"lesson(\d+)_\w+")
+_VERSION = re.compile(r"\d+(\.\d+)*")
 _LESSON_REFERENCE = re.compile(r"(?:lesson)?[ _-]?(\d+)")
 
 
@@ -46,6 +47,9 @@ class Lesson:
             if task.id in seen:
                 raise ContentError(f"{path}: two tasks have the id {task.id!r}")
             seen.add(task.id)
+        for file in (*(task.file for task in manifest.tasks), *manifest.given):
+            if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+                raise ContentError(f"{path}: {file!r} is not a path inside the package, such as model/norm.py")
         return manifest
 
     @property
@@ -168,6 +172,8 @@ def load_course(root: Path | None = None) -> Course:
     if not path.is_file():
         raise UsageError(f"{root} is not a course: it has no course.yaml", "Name the folder with course.yaml.")
     manifest = read_manifest(path, CourseManifest)
+    if not _VERSION.fullmatch(manifest.python):
+        raise ContentError(f"{path}: python: {manifest.python!r} is not a version such as '3.11'")
     lessons: list[Lesson] = []
     for stage in manifest.stages:
         for name in stage.lessons:
@@ -198,4 +204,6 @@ def _unknown(kind: str, name: str, known: list[str], owner: str) -> UsageError:
     near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if near:
         return UsageError(f"There is no {kind} {name!r}.", f"Did you mean {' or '.join(near)}?")
-    return UsageError(f"There is no {kind} {name!r}.", f"{owner[0].upper()}{owner[1:]}: {', '.join(known)}")
+    short = [known_name for known_name in known if "_" not in known_name]  # a lesson's number is name enough
+    shown = ", ".join(short[:12]) + (" … All of them: intro2llm list" if len(short) > 12 else "")
+    return UsageError(f"There is no {kind} {name!r}.", f"{owner[0].upper()}{owner[1:]}: {shown}")

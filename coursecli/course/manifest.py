@@ -197,3 +197,5 @@ def read_manifest(path: Path, kind: type[T]) -> T:
         raise ContentError(f"{path}: is not valid YAML: {error}") from error
     except msgspec.ValidationError as error:
         raise ContentError(f"{path}: {error}") from error
+    except ValueError as error:  # PyYAML's own: a date such as 2026-13-01
+        raise ContentError(f"{path}: is not valid YAML: {error}") from error

@@ -77,6 +77,9 @@ def _references(course: Course, lesson: Lesson) -> Iterator[str]:
     where = lesson.folder / "lesson.yaml"
     for file in lesson.files:
         path = course.solutions_dir / file
+        if not path.is_file():
+            yield f"{where}: the file {file!r} is not in {course.solutions_dir}"
+            continue
         compose(course, file)  # raises when a symbol is missing
         tree = ast.parse(read_source(path))
         if find(tree, "__all__"):
@@ -181,6 +184,8 @@ def _catalogue(course: Course, lesson: Lesson) -> Iterator[str]:
             yield f"{lesson.folder / 'mistakes.yaml'}: has {found} {what}; this course asks for {asked}"
     for entry in (*catalogue.mistakes, *catalogue.accept):
         task: Task = lesson.task(entry.task)
+        if not (course.solutions_dir / task.file).is_file():
+            continue  # said already
         try:
             plant(read_source(course.solutions_dir / task.file), entry)
         except ContentError as error:

@@ -15,6 +15,7 @@ from coursecli.files import atomic_write
 CONFIG_VARIABLE = "INTRO2LLM_CONFIG_DIR"
 STATE = ".intro2llm"
 _INIT = "Make one with: intro2llm init my-llm"
+_AGAIN = "Or make a new one with: intro2llm init my-llm"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +123,7 @@ def find_workspace(start: Path | None = None) -> Workspace:
     if last is None:
         raise WorkspaceError("There is no workspace here or in a folder above.", _INIT)
     if not last.is_dir():
-        raise WorkspaceError(f"The workspace that you used last, {last}, is gone.", f"Go to where it is now. {_INIT}")
+        raise WorkspaceError(f"The workspace that you used last, {last}, is gone.", f"Go to where it is now. {_AGAIN}")
     return open_workspace(last)
 
 

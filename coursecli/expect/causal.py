@@ -119,7 +119,7 @@ def _leak(what: str, changes: Any, leaks: Any, positions: list[int], mistake: st
     diagnosis = []
     if all(later - earlier == 1 for earlier, later in pairs) and len(pairs) > 1:
         diagnosis.append("Every position sees exactly one step into the future: an index or a diagonal is off by one.")
-    elif int(leaks.sum()) == sum(position for position in positions):
+    elif int(leaks.sum()) == sum(positions):
         diagnosis.append("Every position sees the whole future: nothing is masked.")
     elif len({later for _, later in pairs}) == 1 and len(pairs) > 1:
         diagnosis.append(f"Only position {seen} leaks into what comes before it.")

@@ -32,8 +32,8 @@ class _Surprise:
     ids: tuple[int, ...]
     seen: int
     probability: float
-    tail: float
-    """Times the number of tests: a bound on the probability that any test of a right sampler looks as bad."""
+    bound: float
+    """On the probability that any test of a right sampler looks as bad."""
 
 
 def expect_distribution(
@@ -61,11 +61,11 @@ def expect_distribution(
     total = sum(counts.values())
     if not total:
         failed(_failure(what, "Nothing was drawn.", mistake))
-    surprises = [surprise for surprise in _surprises(counts, wanted) if surprise.tail < false_alarm]
+    surprises = [surprise for surprise in _surprises(counts, wanted) if surprise.bound < false_alarm]
     if not surprises:
         passed()
         return
-    worst = min(surprises, key=lambda surprise: (len(surprise.ids) > 1, surprise.tail))
+    worst = min(surprises, key=lambda surprise: (len(surprise.ids) > 1, surprise.bound))
     impossible = sorted(token for token in counts if not wanted.get(token, 0.0))
     failed(
         Failure(
@@ -74,7 +74,7 @@ def expect_distribution(
             summary=_summary(worst, impossible, counts, total),
             facts={
                 "draws": f"{total} of {plural(len(counts), 'different id')}",
-                "chance of this": f"below {worst.tail:.1g}" if worst.tail else "0",
+                "chance of this": f"below {worst.bound:.1g}" if worst.bound else "0",
             },
             diagnosis=_patterns(counts, wanted, impossible),
             grid=_shares(counts, wanted, total),
@@ -116,18 +116,23 @@ def _surprises(counts: Counter[int], wanted: dict[int, float]) -> Iterator[_Surp
     """Each id on its own, then the k most probable ids together."""
     total = sum(counts.values())
     order = sorted(wanted, key=lambda token: -wanted[token])
-    tests = 4 * len(wanted)
     outside = sum(count for token, count in counts.items() if not wanted.get(token, 0.0))
     if outside:
         yield _Surprise((), outside, 0.0, 0.0)
     for token in order:
-        bound = tests * tail(counts[token], total, wanted[token])
+        bound = _union_bound(counts[token], total, wanted[token], len(wanted))
         yield _Surprise((token,), counts[token], wanted[token], bound)
     seen, probability = 0, 0.0
     for k, token in enumerate(order, 1):
         seen, probability = seen + counts[token], min(1.0, probability + wanted[token])
         if 1 < k < len(order):
-            yield _Surprise(tuple(order[:k]), seen, probability, tests * tail(seen, total, probability))
+            bound = _union_bound(seen, total, probability, len(wanted))
+            yield _Surprise(tuple(order[:k]), seen, probability, bound)
+
+
+def _union_bound(seen: int, total: int, p: float, ids: int) -> float:
+    """`tail` for all the tests: each id and each set of the most probable ids, on both sides."""
+    return 4 * ids * tail(seen, total, p)
 
 
 def tail(seen: int, total: int, p: float) -> float:
@@ -179,7 +184,7 @@ def _patterns(counts: Counter[int], wanted: dict[int, float], impossible: list[i
 
 
 def _fits(counts: Counter[int], distribution: dict[int, float]) -> bool:
-    return all(surprise.tail >= COMPATIBLE for surprise in _surprises(counts, distribution))
+    return all(surprise.bound >= COMPATIBLE for surprise in _surprises(counts, distribution))
 
 
 def _likeliest(lookalikes: Lookalikes, counts: Counter[int], wanted: dict[int, float]) -> str | None:
@@ -208,7 +213,7 @@ def _shares(counts: Counter[int], wanted: dict[int, float], total: int) -> Grid:
 
     def cell(token: int) -> Cell:
         p = wanted.get(token, 0.0)
-        surprising = tail(counts[token], total, p) * 4 * len(wanted) < COMPATIBLE
+        surprising = _union_bound(counts[token], total, p, len(wanted)) < COMPATIBLE
         return Cell(expected=f"{total * p:.1f}".removesuffix(".0"), actual=str(counts[token]), differs=surprising)
 
     return Grid(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from coursecli.expect import numeric
 from coursecli.expect.lookalikes import Lookalikes, closest, first_match
 from coursecli.expect.numeric import Numeric, Unreadable
-from coursecli.expect.outcome import failed, passed
+from coursecli.expect.outcome import failed, passed, wrong_type
 from coursecli.expect.payload import Failure
-from coursecli.expect.shapes import axis_names, explain, lay_out
+from coursecli.expect.shapes import axis_names, explain, match_axes
 from coursecli.expect.values import value_failure
 from coursecli.expect.words import article, brief, type_name
 
@@ -18,7 +18,6 @@ FAMILIES = {
     "array": "a numpy array",
     "list": "a list",
     "number": "a number",
-    "": "no number",
 }
 
 
@@ -44,15 +43,12 @@ def expect_close(
     try:
         got = numeric.read(actual)
     except Unreadable as error:
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"The value cannot be compared: it is {error}.",
-                expected=_headline(wanted),
-                actual=brief(actual),
-                mistake=mistake,
-            )
+        wrong_type(
+            actual,
+            f"The value cannot be compared: it is {error}.",
+            expected=_headline(wanted),
+            what=what,
+            mistake=mistake,
         )
     if got.shape != wanted.shape:
         name = mistake or closest(lookalikes, got, wanted, rtol, atol)
@@ -84,15 +80,12 @@ def expect_shape(
     try:
         got = numeric.read(actual).shape
     except Unreadable as error:
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"The value has no shape: it is {error}.",
-                expected=f"shape {brief(wanted)}",
-                actual=brief(actual),
-                mistake=mistake,
-            )
+        wrong_type(
+            actual,
+            f"The value has no shape: it is {error}.",
+            expected=f"shape {brief(wanted)}",
+            what=what,
+            mistake=mistake,
         )
     if got == wanted:
         passed()
@@ -104,27 +97,18 @@ def expect_shape(
 def expect_dtype(actual: object, dtype: object, *, what: str, mistake: str | None = None) -> None:
     """`actual` is a tensor or an array of this dtype."""
     __tracebackhide__ = True
-    wanted = dtype_name(dtype)
+    wanted = _dtype_name(dtype)
     try:
         got = numeric.read(actual).dtype
     except Unreadable as error:
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"The value has no dtype: it is {error}.",
-                expected=wanted,
-                actual=brief(actual),
-                mistake=mistake,
-            )
-        )
+        wrong_type(actual, f"The value has no dtype: it is {error}.", expected=wanted, what=what, mistake=mistake)
     if got == wanted:
         passed()
         return
     failed(_dtype_failure(what, got, wanted, mistake))
 
 
-def dtype_name(dtype: object) -> str:
+def _dtype_name(dtype: object) -> str:
     """`torch.float32`, `numpy.float64` or `float`, from a dtype of torch, of numpy, or a Python type."""
     text = str(dtype)
     if text.startswith("torch."):
@@ -141,16 +125,13 @@ def _expect_family(actual: object, wanted: Numeric, *, what: str, mistake: str |
     family = "number" if wanted.family == "number" and numeric.is_float_scalar(actual) else numeric.family(actual)
     if family == wanted.family and (family != "number" or (wanted.dtype == "bool") == (type(actual) is bool)):
         return
-    failed(
-        Failure(
-            kind="type",
-            what=what,
-            summary=f"This should be {FAMILIES[wanted.family]}, but it is {article(type_name(actual))}.",
-            expected=_headline(wanted),
-            actual=brief(actual),
-            diagnosis=_family_hint(actual, family, wanted.family),
-            mistake=mistake,
-        )
+    wrong_type(
+        actual,
+        f"This should be {FAMILIES[wanted.family]}, but it is {article(type_name(actual))}.",
+        expected=_headline(wanted),
+        what=what,
+        mistake=mistake,
+        diagnosis=_family_hint(actual, family, wanted.family),
     )
 
 
@@ -179,7 +160,7 @@ def _shape_failure(
         expected=brief(wanted),
         actual=brief(got),
         diagnosis=explain(got, wanted, names),
-        shape=lay_out(got, wanted, names),
+        shape=match_axes(got, wanted, names),
         mistake=mistake,
     )
 
@@ -191,12 +172,12 @@ def _dtype_failure(what: str, got: str, wanted: str, mistake: str | None) -> Fai
         summary=f"The dtype is {got}, not {wanted}.",
         expected=wanted,
         actual=got,
-        diagnosis=dtype_cause(got, wanted),
+        diagnosis=_dtype_cause(got, wanted),
         mistake=mistake,
     )
 
 
-def dtype_cause(got: str, wanted: str) -> list[str]:
+def _dtype_cause(got: str, wanted: str) -> list[str]:
     """The likely cause of a dtype mismatch, as sentences."""
     got, wanted = got.split(".")[-1], wanted.split(".")[-1]
     low = ("float16", "bfloat16")

@@ -11,7 +11,7 @@ from coursecli.expect.close import expect_close
 from coursecli.expect.equality import difference, missing_and_extra, same
 from coursecli.expect.factors import name_factor, simplest
 from coursecli.expect.lookalikes import Lookalikes, first_match
-from coursecli.expect.outcome import failed, passed
+from coursecli.expect.outcome import failed, passed, wrong_type
 from coursecli.expect.payload import Failure
 from coursecli.expect.strings import named_characters, text_patterns
 from coursecli.expect.words import article, brief, listed, plural, type_name, visible
@@ -56,15 +56,12 @@ def expect_tokens(
     __tracebackhide__ = True
     wanted = list(expected)
     if type(actual) not in (list, tuple):
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"This should be a list of tokens, but it is {article(type_name(actual))}.",
-                expected=brief(wanted),
-                actual=brief(actual),
-                mistake=mistake,
-            )
+        wrong_type(
+            actual,
+            f"This should be a list of tokens, but it is {article(type_name(actual))}.",
+            expected=brief(wanted),
+            what=what,
+            mistake=mistake,
         )
     got = list(actual)  # type: ignore[call-overload]
     if same(got, wanted):
@@ -79,15 +76,12 @@ def expect_text(
     """`actual` is exactly this string."""
     __tracebackhide__ = True
     if type(actual) is not str:
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"This should be a string, but it is {article(type_name(actual))}.",
-                expected=brief(expected),
-                actual=brief(actual),
-                mistake=mistake,
-            )
+        wrong_type(
+            actual,
+            f"This should be a string, but it is {article(type_name(actual))}.",
+            expected=brief(expected),
+            what=what,
+            mistake=mistake,
         )
     if actual == expected:
         passed()

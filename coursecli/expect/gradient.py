@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from coursecli.expect import numeric
-from coursecli.expect.numeric import Numeric, Unreadable
-from coursecli.expect.outcome import failed, passed
+from coursecli.expect.numeric import Numeric
+from coursecli.expect.outcome import failed, passed, wrong_type
 from coursecli.expect.payload import Failure
 from coursecli.expect.shapes import axis_names
 from coursecli.expect.values import value_failure
-from coursecli.expect.words import article, brief, type_name
+from coursecli.expect.words import article, type_name
 
 STEP = 1e-6
 
@@ -48,7 +48,7 @@ def expect_gradient(
         output = function(*arguments)
         weights = _weights(torch, output, exact=expected is None, what=what, mistake=mistake)
         if not output.requires_grad:
-            failed(_cut(what, "The output has no gradient at all.", mistake))
+            failed(_no_gradient(what, "The output has no gradient at all.", mistake))
         found = torch.grad((output * weights).sum(), [arguments[i] for i in chosen], allow_unused=True)
     for index, gradient in zip(chosen, found):
         wanted = (
@@ -59,7 +59,7 @@ def expect_gradient(
         label = f"{what}: the gradient of {labels[index]}"
         if gradient is None:
             if wanted.data.any():
-                failed(_cut(what, f"No gradient reaches {labels[index]}.", mistake))
+                failed(_no_gradient(what, f"No gradient reaches {labels[index]}.", mistake))
             continue
         weighted = expected is None and output.ndim > 0
         _expect_equal_gradient(numeric.read(gradient), wanted, label, rtol, atol, mistake, weighted)
@@ -84,15 +84,12 @@ def _weights(torch: Any, output: Any, exact: bool, what: str, mistake: str | Non
     import numpy
 
     if not numeric.is_tensor(output):
-        failed(
-            Failure(
-                kind="type",
-                what=what,
-                summary=f"The output should be a torch.Tensor, but it is {article(type_name(output))}.",
-                expected="torch.Tensor",
-                actual=brief(output),
-                mistake=mistake,
-            )
+        wrong_type(
+            output,
+            f"The output should be a torch.Tensor, but it is {article(type_name(output))}.",
+            expected="torch.Tensor",
+            what=what,
+            mistake=mistake,
         )
     shape = tuple(output.shape)
     values = numpy.random.RandomState(0).uniform(0.5, 1.5, shape) if exact and shape else numpy.ones(shape)
@@ -123,7 +120,7 @@ def _expect_equal_gradient(
 ) -> None:
     __tracebackhide__ = True
     if got.shape != wanted.shape:
-        raise Unreadable(f"the expected gradient has shape {wanted.shape}, its input {got.shape}")
+        raise ValueError(f"the expected gradient has shape {wanted.shape}, its input {got.shape}")
     agreeing = numeric.agree(got.data, wanted.data, rtol, atol)
     if not agreeing.all():
         names = axis_names(None, len(wanted.shape))
@@ -135,7 +132,7 @@ def _expect_equal_gradient(
         failed(failure)
 
 
-def _cut(what: str, summary: str, mistake: str | None) -> Failure:
+def _no_gradient(what: str, summary: str, mistake: str | None) -> Failure:
     return Failure(
         kind="gradient",
         what=what,

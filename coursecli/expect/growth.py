@@ -14,6 +14,7 @@ from coursecli.expect.work import TooMuchWork, count_steps, peak_bytes
 SLACK = 50
 """How far over the permitted growth, from the first size on, before counting stops early."""
 FLOOR = 2_000_000
+"""Steps below which counting never stops early."""
 
 
 def expect_growth(
@@ -40,9 +41,8 @@ def expect_growth(
         if measure == "memory":
             amounts.append(max(1, peak_bytes(function, argument)))
             continue
-        limit = FLOOR
-        if amounts:
-            limit = max(FLOOR, int(SLACK * amounts[0] * (size / sizes[0]) ** max(at_most, 0)))
+        permitted = amounts[0] * (size / sizes[0]) ** max(at_most, 0) if amounts else 0
+        limit = max(FLOOR, int(SLACK * permitted))
         try:
             amounts.append(max(1, count_steps(function, argument, limit)))
         except TooMuchWork:

@@ -24,15 +24,15 @@ BANDS = 4
 DIFFERS, MISSING, EXTRA = "≠", "−", "+"
 
 
-def lay_out(failure: Failure, width: int, explanation: str = "") -> list[Line]:
-    """All lines of a failure; `explanation` is that of the mistake it names, where the catalogue is at hand."""
+def lay_out(failure: Failure, width: int) -> list[Line]:
+    """All lines of a failure; the mistake that it names is told by its id."""
     width = max(width, 24)
     blocks = [
         _wrapped(failure.what, "what", width) + _wrapped(failure.summary, "summary", width),
         _evidence(failure, width),
         _facts(failure.facts, width),
         [line for sentence in failure.diagnosis for line in _wrapped(sentence, "diagnosis", width, "→ ", "  ")],
-        _mistake(failure, explanation, width),
+        _mistake(failure.mistake, width),
     ]
     lines: list[Line] = []
     for block in blocks:
@@ -78,12 +78,8 @@ def _facts(facts: dict[str, str], width: int) -> list[Line]:
     return lines
 
 
-def _mistake(failure: Failure, explanation: str, width: int) -> list[Line]:
-    if explanation:
-        return _wrapped(explanation, "mistake", width)
-    if failure.mistake:
-        return _wrapped(f"This points to “{failure.mistake}” in the lesson's mistakes.yaml.", "mistake", width)
-    return []
+def _mistake(mistake: str | None, width: int) -> list[Line]:
+    return _wrapped(f"This points to “{mistake}” in the lesson's mistakes.yaml.", "mistake", width) if mistake else []
 
 
 def _shape_table(parts: list[ShapePart]) -> list[Line]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,7 +197,7 @@ def agree(actual: Any, expected: Any, rtol: float, atol: float) -> Any:
     """
     import numpy
 
-    with numpy.errstate(all="ignore"):
+    with quiet():
         if actual.dtype.kind in "biu" and expected.dtype.kind in "biu" and not rtol and atol < 1:
             return actual == expected
         wide = numpy.complex128 if "c" in actual.dtype.kind + expected.dtype.kind else numpy.float64
@@ -209,10 +208,8 @@ def agree(actual: Any, expected: Any, rtol: float, atol: float) -> Any:
         return exact | near | (numpy.isnan(left) & numpy.isnan(right))
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Numpy's warnings are noise in a diagnosis."""
+def quiet() -> Any:
+    """A context without numpy's warnings: they are noise in a diagnosis."""
     import numpy
 
-    with numpy.errstate(all="ignore"):
-        yield
+    return numpy.errstate(all="ignore")

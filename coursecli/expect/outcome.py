@@ -1,4 +1,4 @@
-"""The exception that a failed expectation raises, and the two ways in which an expectation ends."""
+"""The exception that a failed expectation raises, and the ways in which an expectation ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from coursecli.expect import counter
 from coursecli.expect.payload import Failure
-from coursecli.expect.words import cut, visible
+from coursecli.expect.words import brief, cut, visible
 
 LONGEST = 600
 """How many characters of a sentence are kept."""
@@ -43,3 +43,27 @@ def failed(failure: Failure, cause: BaseException | None = None) -> NoReturn:
     counter.evaluated()
     words = {"what": cut(visible(failure.what), LONGEST), "summary": cut(visible(failure.summary), LONGEST)}
     raise ExpectationFailed(msgspec.structs.replace(failure, **words)) from cause
+
+
+def wrong_type(
+    actual: object,
+    summary: str,
+    *,
+    expected: str,
+    what: str,
+    mistake: str | None,
+    diagnosis: list[str] | None = None,
+) -> NoReturn:
+    """The expectation does not hold: what came out is not the kind of value that could be compared."""
+    __tracebackhide__ = True
+    failed(
+        Failure(
+            kind="type",
+            what=what,
+            summary=summary,
+            expected=expected,
+            actual=brief(actual),
+            diagnosis=diagnosis or [],
+            mistake=mistake,
+        )
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from coursecli.expect import numeric
 from coursecli.expect.arrangements import Proposal, arrangements, repetitions
-from coursecli.expect.relations import by_lines, functions, values
+from coursecli.expect.relations import by_lines, elementwise, functions
 from coursecli.expect.whereabouts import differences, not_finite
 from coursecli.expect.words import number
 
@@ -24,7 +24,7 @@ def describe(actual: Any, expected: Any, agreeing: Any, rtol: float, atol: float
     """At most three sentences about where and how `actual` differs from `expected`, the most specific first."""
 
     def true_of(proposals: Iterator[Proposal], where: Any = ...) -> str | None:
-        return first_true(proposals, actual[where], expected[where], agreeing[where], rtol, atol)
+        return _first_true(proposals, actual[where], expected[where], agreeing[where], rtol, atol)
 
     with numeric.quiet():
         sentences = not_finite(actual, expected, agreeing, names)
@@ -36,14 +36,14 @@ def describe(actual: Any, expected: Any, agreeing: Any, rtol: float, atol: float
         place = differences(agreeing, names)
         if place:
             wrong = ~agreeing
-            there = true_of(values(actual[wrong], expected[wrong], {}), wrong)
+            there = true_of(elementwise(actual[wrong], expected[wrong], {}), wrong)
             if there:
                 return [place, f"There, {there[0].lower()}{there[1:]}"]
         lines = true_of(by_lines(actual, expected, names)) if expected.size <= LARGEST else None
         return [sentence for sentence in (place, lines) if sentence] or _in_general(actual, expected, names)
 
 
-def first_true(
+def _first_true(
     proposals: Iterator[Proposal], actual: Any, expected: Any, agreeing: Any, rtol: float, atol: float
 ) -> str | None:
     """The first proposed sentence whose array agrees with `actual` everywhere, and not with `expected`."""
@@ -67,7 +67,7 @@ def first_true(
 def _whole(actual: Any, expected: Any, names: list[str]) -> Iterator[Proposal]:
     """What could have happened to the values as a whole."""
     sizes = dict(zip(names, expected.shape))
-    yield from values(actual, expected, sizes)
+    yield from elementwise(actual, expected, sizes)
     yield from arrangements(expected, names)
     yield from repetitions(actual, expected, names)
     if expected.dtype.kind != "c":

@@ -16,7 +16,7 @@ SMALL = {*map(str, range(2, 13)), "ln 2"}
 """Factors that are no chance, even in a single value."""
 
 
-def values(actual: Any, expected: Any, sizes: dict[str, int]) -> Iterator[Proposal]:
+def elementwise(actual: Any, expected: Any, sizes: dict[str, int]) -> Iterator[Proposal]:
     """Patterns that look at each value alone: constants, signs, factors, offsets."""
     import numpy
 

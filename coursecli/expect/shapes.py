@@ -18,18 +18,17 @@ def axis_names(dims: str | None, count: int) -> list[str]:
     return names if len(names) == count else [f"axis {axis}" for axis in range(count)]
 
 
-def lay_out(actual: Shape, expected: Shape, names: list[str]) -> list[ShapePart]:
+def match_axes(actual: Shape, expected: Shape, names: list[str]) -> list[ShapePart]:
     """Each axis of both shapes, equal sizes opposite each other where one shape has more axes."""
     if len(actual) > 12 or len(expected) > 12:
         return []
     rows = max(len(actual), len(expected))
     left, right = _spread(expected, actual, rows), _spread(actual, expected, rows)
-    counter = itertools.count()
-    parts = []
-    for one, other in zip(left, right):
-        name = names[next(counter)] if one is not None else "(extra)"
-        parts.append(ShapePart(name=name, expected=one, actual=other))
-    return parts
+    rest = iter(names)
+    return [
+        ShapePart(name="(extra)" if one is None else next(rest), expected=one, actual=other)
+        for one, other in zip(left, right)
+    ]
 
 
 def _spread(shape: Shape, other: Shape, rows: int) -> list[int | None]:

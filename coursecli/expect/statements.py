@@ -66,7 +66,7 @@ def expect_raises(
     except Exception as error:
         if is_not_written(error) or isinstance(error, ExpectationFailed):
             raise
-        happened = f"{type(error).__name__}: {_message(error)}"
+        happened = _told(error)
         if not isinstance(error, kinds):
             summary = f"{wanted} should be raised, but it was {type(error).__name__}."
         elif match and not re.search(match, _raw(error)):
@@ -158,13 +158,14 @@ def diagnosing(mistake: str, *exceptions: type[BaseException], match: str | None
             raise
         if not isinstance(error, exceptions or (Exception,)) or (match and not re.search(match, _raw(error))):
             raise
+        happened = _told(error)
         failed(
             Failure(
                 kind="raises",
                 what="this code runs without an exception",
-                summary=f"It raised {type(error).__name__}: {_message(error)}",
+                summary=f"It raised {happened}",
                 expected="no exception",
-                actual=f"{type(error).__name__}: {_message(error)}",
+                actual=happened,
                 mistake=mistake,
             ),
             error,
@@ -183,8 +184,8 @@ def _raw(error: BaseException) -> str:
         return ""
 
 
-def _message(error: BaseException) -> str:
-    return cut(visible(_raw(error)), 300)
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {cut(visible(_raw(error)), 300)}"
 
 
 def _text(value: object) -> str:

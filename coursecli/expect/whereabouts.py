@@ -28,7 +28,6 @@ def not_finite(actual: Any, expected: Any, agreeing: Any, names: list[str]) -> l
 
 
 def _about(mask: Any, word: str, names: list[str]) -> str:
-    count = int(mask.sum())
     if mask.all():
         return f"Every element is {word}." if mask.ndim else f"It is {word}."
     if _full_lines(mask):
@@ -36,7 +35,7 @@ def _about(mask: Any, word: str, names: list[str]) -> str:
         where = place(lines, names[:-1])
         return f"Along {names[-1]}, {plural(int(lines.sum()), 'line is', 'lines are')} {word} throughout{where}."
     where = place(mask, names)
-    return f"{plural(count, 'element is', 'elements are')} {word}{where}."
+    return f"{plural(int(mask.sum()), 'element is', 'elements are')} {word}{where}."
 
 
 def _full_lines(mask: Any) -> bool:
@@ -78,7 +77,7 @@ def differences(agreeing: Any, names: list[str]) -> str:
     wrong = ~agreeing
     if not wrong.ndim or wrong.all():
         return ""
-    if wrong.size > 1 and wrong.sum() == 1 and wrong.size > 3:
+    if wrong.sum() == 1 and wrong.size > 3:
         index = listed(f"{name} = {int(i)}" for name, i in zip(names, numpy.argwhere(wrong)[0]))
         return f"Only one element differs, at {index}."
     spread = _spread(wrong)
@@ -97,10 +96,9 @@ def differences(agreeing: Any, names: list[str]) -> str:
 
 def _confined(name: str, present: list[int], size: int) -> str:
     """One axis along which only some indices are wrong."""
-    right = [index for index in range(size) if index not in set(present)]
+    right = sorted({*range(size)} - {*present})
     if len(right) == 1 and size > 2:
-        which = "the first" if right[0] == 0 else "the last" if right[0] == size - 1 else f"index {right[0]}"
-        return f"Along {name}, only {which} is right; all others differ."
+        return f"Along {name}, only {_which(right[0], size)} is right; all others differ."
     if present == list(range(1, size, 2)) and len(present) > 1:
         return f"Along {name}, only the odd indices differ (1, 3, …); the even ones are right."
     if present == list(range(0, size, 2)) and len(present) > 1:
@@ -110,9 +108,12 @@ def _confined(name: str, present: list[int], size: int) -> str:
     if size % 2 == 0 and size > 2 and present == list(range(size // 2, size)):
         return f"Along {name}, only the second half differs ({_indices(present)}); the first half is right."
     if len(present) == 1:
-        which = "the first" if present[0] == 0 else "the last" if present[0] == size - 1 else f"index {present[0]}"
-        return f"Along {name}, only {which} differs; everything else is right."
+        return f"Along {name}, only {_which(present[0], size)} differs; everything else is right."
     return f"Along {name}, only {_indices(present)} of 0–{size - 1} differ; everything else is right."
+
+
+def _which(index: int, size: int) -> str:
+    return "the first" if index == 0 else "the last" if index == size - 1 else f"index {index}"
 
 
 def _triangle(wrong: Any, names: list[str]) -> str:

@@ -107,7 +107,7 @@ def _peak_of_tensors(function: Callable[[Any], Any], argument: Any) -> int:
     class Watch(TorchDispatchMode):  # type: ignore[misc]
         @classmethod
         def _should_skip_dynamo(cls) -> bool:
-            """Nothing is compiled here; the answer True would import torch._dynamo, which takes 3 s."""
+            """Nothing is compiled here; the answer True would import torch._dynamo, which takes seconds."""
             return False
 
         def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

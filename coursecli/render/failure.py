@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from coursecli.course.manifest import Mistake
 from coursecli.expect.layout import lay_out
 from coursecli.expect.payload import Failure
+from coursecli.render.console import clean
 
 STYLES = {
     "what": "bold",
@@ -26,8 +28,14 @@ STYLES = {
 
 
 def failure_view(failure: Failure, *, width: int, mistake: Mistake | None = None) -> RenderableType:
-    """The whole failure in `width` columns (from 40); `mistake` is the one that the failure names, if any."""
-    return Group(*(_line(line) for line in lay_out(failure, width, mistake.explanation if mistake else "")))
+    """The whole failure in `width` columns (from 40), then the name and the explanation of the `mistake` that it shows.
+
+    Without the mistake at hand, the one that the failure names is told by its id.
+    """
+    if mistake is None:
+        return Group(*map(_line, lay_out(failure, width)))
+    lines = map(_line, lay_out(msgspec.structs.replace(failure, mistake=None), width))
+    return Group(*lines, Text(), clean(f"A known mistake: {mistake.name}", "mark"), clean(mistake.explanation))
 
 
 def _line(line: list[tuple[str, str]]) -> Text:

@@ -74,7 +74,7 @@ def symbol(name: str) -> str:
 
 
 def _tokens(nodes: Any) -> Iterator[Token]:
-    """pylatexenc's tree as a flat list: one token a character, so that `^` and `_` can look at what follows them."""
+    """pylatexenc's tree as a flat list."""
     for node in nodes or []:
         name = type(node).__name__
         if name == "LatexCharsNode":

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from coursecli.check.results import CheckResult, Frame, Outcome, Problem, TestResult
-from coursecli.expect.payload import Failure
+from coursecli.check.verdict import FAILING
+from coursecli.expect.words import plural
 from coursecli.render.console import clean, visible
 from coursecli.render.failure import failure_view
 from coursecli.render.source import excerpt, places
@@ -34,7 +34,8 @@ SIGNS = {
     "blocked": ("·", "waits for another task", "quiet"),
     "not_run": ("·", "not run", "quiet"),
 }
-WAITING: tuple[Outcome, ...] = ("not_written", "blocked", "not_run")
+UNRUN: tuple[Outcome, ...] = ("blocked", "not_run")
+WAITING: tuple[Outcome, ...] = ("not_written", *UNRUN)
 OUTPUT_LINES, OUTPUT_CHARACTERS = 12, 2000
 LISTED = 6
 
@@ -56,19 +57,19 @@ class ResultView:
         """A check that did not pass: `first` is the test to look at."""
         parts: list[RenderableType] = []
         if self.result.problem is not None:
-            parts.append(self.problem(self.result.problem))
+            parts.append(self._problem(self.result.problem))
         shown = [first] if first is not None else []
         if show_all:
-            shown += [test for test in self.result.tests if _is_failing(test) and test is not first]
+            shown += [test for test in self.result.tests if test.outcome in FAILING and test is not first]
         for test in shown:
-            parts += [self.whole(test), Text()]
+            parts += [self._whole(test), Text()]
         if self.result.suspects:
-            parts += [self.suspects(), Text()]
-        if any(test.outcome not in ("not_run", "blocked") for test in self.result.tests):
-            parts.append(self.list_of_tests(shown, everything=show_all))
+            parts += [self._suspects(), Text()]
+        if any(test.outcome not in UNRUN for test in self.result.tests):
+            parts.append(self._list_of_tests(shown, everything=show_all))
         return Group(*parts, *self._last_words(first))
 
-    def problem(self, problem: Problem) -> RenderableType:
+    def _problem(self, problem: Problem) -> RenderableType:
         """What kept the tests from running."""
         parts: list[RenderableType] = [clean(problem.summary, "bad")]
         if problem.frame is not None and problem.kind != "encoding":
@@ -79,7 +80,7 @@ class ResultView:
             parts += [Text(), clean(problem.remedy)]
         return Group(*parts, Text())
 
-    def whole(self, test: TestResult) -> RenderableType:
+    def _whole(self, test: TestResult) -> RenderableType:
         """One test with everything that helps: words, difference, mistake, the learner's line, their output."""
         sign, words, style = SIGNS[test.outcome]
         task = self.lesson.task(test.task)
@@ -90,7 +91,8 @@ class ResultView:
         if test.outcome == "not_written":
             parts += self._not_written(test, task)
         elif test.failure is not None:
-            parts += self._failure(test.failure)
+            mistake = self.mistakes.get(test.failure.mistake or "")
+            parts.append(failure_view(test.failure, width=self.width, mistake=mistake))
             if test.error is None:
                 parts += [Text(), *self._where(task)]
         elif test.outcome in ("timeout", "crashed"):
@@ -106,7 +108,7 @@ class ResultView:
             parts += [Text(), *_output(test)]
         return Group(*parts)
 
-    def list_of_tests(self, shown: list[TestResult], *, everything: bool) -> RenderableType:
+    def _list_of_tests(self, shown: list[TestResult], *, everything: bool) -> RenderableType:
         """The other failing tests, a line each; those that did not get that far, counted. Or every test."""
         tests = self.result.tests
         passed = sum(test.outcome == "passed" for test in tests)
@@ -114,13 +116,13 @@ class ResultView:
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=1)
         table.add_column(overflow="fold")
-        failed = [test for test in tests if _is_failing(test) and test not in shown]
+        failed = [test for test in tests if test.outcome in FAILING and test not in shown]
         failed_here = [test for test in failed if test.outcome != "not_written"]
         listed = tests if everything else failed_here[:LISTED]
         for test in listed:
             sign, words, style = SIGNS[test.outcome]
             line = Text.assemble(clean(self._title(test)), (f"  {words}", style))
-            if everything and test.note and test.outcome in ("blocked", "not_run"):
+            if everything and test.note and test.outcome in UNRUN:
                 line.append_text(clean(f" ({test.note})", "quiet"))
             table.add_row(Text(sign, style), line)
         if not everything and len(failed_here) > LISTED:
@@ -129,8 +131,7 @@ class ResultView:
             waiting = sum(test.outcome == outcome for test in tests if test not in shown)
             if waiting:
                 sign, words, style = SIGNS[outcome]
-                count = f"{waiting} test{'s' if waiting > 1 else ''}"
-                table.add_row(Text(sign, style), Text.assemble((words, style), f": {count}"))
+                table.add_row(Text(sign, style), Text.assemble((words, style), f": {plural(waiting, 'test')}"))
         if table.row_count:
             parts.append(table)
         if failed and not everything:
@@ -143,7 +144,7 @@ class ResultView:
         case = test.id.partition("[")[2].rstrip("]")
         return f"{test.title} ({case})" if case else test.title
 
-    def suspects(self) -> RenderableType:
+    def _suspects(self) -> RenderableType:
         """Which earlier part makes the integration test fail."""
         names = " and ".join(
             f"{suspect.lesson.partition('_')[0]}'s {suspect.title}" for suspect in self.result.suspects
@@ -156,14 +157,6 @@ class ResultView:
     def _name(self) -> str:
         scope = self.result.scope
         return self.lesson.short if self.result.whole_lesson or len(scope) != 1 else scope[0]
-
-    def _failure(self, failure: Failure) -> list[RenderableType]:
-        """The difference, then the name of the mistake that it shows, and what is wrong about it."""
-        mistake = self.mistakes.get(failure.mistake or "")
-        if mistake is None:
-            return [failure_view(failure, width=self.width)]
-        difference = failure_view(msgspec.structs.replace(failure, mistake=None), width=self.width)
-        return [difference, Text(), clean(f"A known mistake: {mistake.name}", "mark"), clean(mistake.explanation)]
 
     def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
         frame = test.error.frames[-1] if test.error and test.error.frames else None
@@ -191,16 +184,13 @@ class ResultView:
         return [clean(f"Your code: {file}:{line} in {name}") for name, line in found]
 
     def _code(self, frame: Frame) -> list[RenderableType]:
-        place = f"{frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else "")
-        return [clean(f"Your code: {place}"), excerpt(self.root / frame.file, frame.line, fallback=frame.source)]
+        return [
+            clean(f"Your code: {_place(frame)}"),
+            excerpt(self.root / frame.file, frame.line, fallback=frame.source),
+        ]
 
     def _called_from(self, frames: list[Frame]) -> list[RenderableType]:
-        return [
-            clean(
-                f"called from {frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else ""), "quiet"
-            )
-            for frame in reversed(frames[-3:])
-        ]
+        return [clean(f"called from {_place(frame)}", "quiet") for frame in reversed(frames[-3:])]
 
     def _last_words(self, first: TestResult | None) -> Iterable[RenderableType]:
         """Where to get a hint: for the part that is to blame, the task that fails, or the only one that was checked."""
@@ -255,10 +245,10 @@ def _output(test: TestResult) -> list[RenderableType]:
     parts += [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines[:OUTPUT_LINES]]
     more = len(lines) - OUTPUT_LINES
     if more > 0 or dropped:
-        left_out = [f"{more} more lines"] * (more > 0) + [f"{dropped} more characters"] * bool(dropped)
+        left_out = [plural(more, "more line")] * (more > 0) + [plural(dropped, "more character")] * bool(dropped)
         parts.append(Text(f"  … and {' and '.join(left_out)}", style="quiet"))
     return parts
 
 
-def _is_failing(test: TestResult) -> bool:
-    return test.outcome not in ("passed", "blocked", "not_run")
+def _place(frame: Frame) -> str:
+    return f"{frame.file}:{frame.line}" + (f" in {frame.function}" if frame.function else "")

@@ -17,7 +17,7 @@ Row = tuple[int | None, int | None]
 
 
 def side_by_side(left: str, right: str, *, titles: tuple[str, str], width: int) -> RenderableType:
-    """`left` and `right` with their lines aligned; lines that differ carry a mark."""
+    """`left` and `right` with their lines aligned, and a mark at those that differ; neither where they are stacked."""
     ours, theirs = visible(left).splitlines(), visible(right).splitlines()
     if width < STACK_BELOW:
         return Group(_listing(ours, titles[0]), Text(), _listing(theirs, titles[1]))

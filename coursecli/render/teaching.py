@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coursecli.course.mistakes import load_mistakes
+from coursecli.expect.words import plural
 from coursecli.render.console import clean
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def hint_view(level: int, levels: int, hint: str) -> RenderableType:
 
 
 def _count(mistakes: list[Mistake]) -> str:
-    return f"{len(mistakes)} known misconception{'' if len(mistakes) == 1 else 's'}"
+    return plural(len(mistakes), "known misconception")
 
 
 def attempt_history(attempts: list[Attempt]) -> RenderableType:
@@ -72,15 +73,15 @@ def attempt_history(attempts: list[Attempt]) -> RenderableType:
     if not attempts:
         return Text("No attempts yet.", style="quiet")
     passed = sum(attempt.passed for attempt in attempts)
-    verdicts = Counter(task for attempt in attempts for task, verdict in attempt.tasks.items() if verdict == "failed")
-    parts: list[RenderableType] = [Text(f"{len(attempts)} attempts, {passed} passed", style="title")]
+    failures = Counter(task for attempt in attempts for task, verdict in attempt.tasks.items() if verdict == "failed")
+    parts: list[RenderableType] = [Text(f"{plural(len(attempts), 'attempt')}, {passed} passed", style="title")]
     table = Table.grid(padding=(0, 2, 0, 0))
     for attempt in attempts[-LATEST:]:
         failed = ", ".join(task for task, verdict in attempt.tasks.items() if verdict != "passed")
         what = "passed" if attempt.passed else attempt.problem or f"not yet: {failed}"
         table.add_row(Text(f"{attempt.seq}"), clean(attempt.at[:16].replace("T", " ")), clean(what))
     parts.append(table)
-    if verdicts:
-        often = ", ".join(f"{task} {count} times" for task, count in verdicts.most_common(3))
+    if failures:
+        often = ", ".join(f"{task} {plural(count, 'time')}" for task, count in failures.most_common(3))
         parts.append(clean(f"Failed most often: {often}", "quiet"))
     return Group(*parts)

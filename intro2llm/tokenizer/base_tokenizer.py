@@ -143,7 +143,7 @@ class BaseTokenizer:
         """Encode several texts and make them equally long.
 
         Args:
-            texts: B strings.
+            texts: B strings; B may be 0, which gives two empty lists.
             padding: True or "longest" fills up to the longest row of this batch, "max_length" up to `max_length`, False
                 not at all. No row is ever cut by padding.
             max_length: the length to pad to and to truncate to, in tokens. Without `truncation` it cuts nothing.

@@ -52,12 +52,25 @@ def test_a_missing_file(shop: Shop):
     assert "toyshop/prices.py" in problem.summary
 
 
+def test_a_file_that_cannot_be_read_has_a_remedy(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    root = shop.package()
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    problem = look(shop, root)
+    assert problem is not None
+    assert problem.summary == "toyshop/prices.py cannot be read: Permission denied."
+    assert "permissions of toyshop/prices.py" in problem.remedy
+
+
 def test_bytes_that_are_no_text(shop: Shop):
     root = shop.package()
     (root / "toyshop" / "prices.py").write_bytes(b"# caf\xe9\n")
     problem = look(shop, root)
     assert problem is not None
     assert problem.kind == "encoding"
+    assert problem.summary.startswith("toyshop/prices.py, line 1: byte 0xe9")
     assert problem.frame is not None
     assert problem.frame.line == 1
 

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from coursecli import __main__ as entry
+from coursecli.cli import quick
 
 
 def assert_refused(ran, code: int, *words: str) -> None:
@@ -26,7 +29,7 @@ def test_unknown_names(learner):
     assert_refused(learner("chek"), 2, "chek", "check")
     assert_refused(learner("check", "--nothing"), 2, "--nothing", "intro2llm check --help")
     assert_refused(learner("reset"), 2, "TASK|FILE")
-    assert_refused(learner("reset", "nothing.py", "--yes"), 2, "nothing.py")
+    assert_refused(learner("reset", "nothing.py", "--yes"), 2, "nothing.py", "Files: prices.py, baskets.py")
 
 
 def test_no_workspace(newcomer):
@@ -46,6 +49,42 @@ def test_a_folder_that_cannot_be_made(newcomer):
     assert_refused(newcomer("init", "/proc/my-llm"), 3, "/proc/my-llm")
     (newcomer.folder / "file").write_text("")
     assert_refused(newcomer("init", str(newcomer.folder / "file")), 3, "file")
+
+
+def test_the_next_command_after_init_can_be_typed_as_it_stands(newcomer):
+    for name in ("plain", "my shop’s – ü (new)"):
+        ran = newcomer("init", name)
+        assert ran.code == 0
+        line = ran.out.splitlines()[-1].removeprefix("Next: ").replace("  and  intro2llm start", " && pwd")
+        typed = subprocess.run(["sh", "-c", line], cwd=newcomer.folder, capture_output=True, text=True)
+        assert typed.stdout.strip() == str(newcomer.folder / name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder in use cannot be deleted")
+def test_a_current_folder_that_was_deleted(newcomer):
+    script = 'mkdir gone && cd gone && rmdir ../gone && "$0" init'
+    ran = subprocess.run(
+        ["sh", "-c", script, newcomer.program],
+        cwd=newcomer.folder,
+        env=newcomer.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 3
+    assert ran.stderr.splitlines() == ["The folder that you are in has been deleted.", "Type: cd"]
+
+
+def test_a_hint_that_cannot_be_recorded_is_shown_all_the_same(learner):
+    database = learner.workspace / ".intro2llm" / "progress.db"
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        ran = learner("hint", "discount")
+    finally:
+        holder.close()
+    assert ran.code == 6
+    assert "What part of the price is left" in ran.out
+    assert len(ran.err.splitlines()) <= 2
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
@@ -120,7 +159,7 @@ def test_an_unexpected_exception_is_one_line_with_the_name_of_a_log(learner, mon
         return lambda: {}["the fault"]
 
     monkeypatch.chdir(learner.workspace)
-    monkeypatch.setattr(entry, "quick_action", fault)
+    monkeypatch.setattr(quick, "quick_action", fault)
     assert entry.run(["status"]) == 70
     error = capfd.readouterr().err
     assert "KeyError: 'the fault'" in error.splitlines()[0]
@@ -138,6 +177,37 @@ def test_a_fault_of_the_system_names_the_file(monkeypatch, capfd):
 
         return action
 
-    monkeypatch.setattr(entry, "quick_action", full)
+    monkeypatch.setattr(quick, "quick_action", full)
     assert entry.run(["status"]) == 3
     assert "progress.db: No space left on device" in capfd.readouterr().err
+
+
+INTERRUPTED_IMPORT = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+sys.argv = ["intro2llm", "--help"]
+from coursecli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["coursecli.cli.context", "coursecli.cli.quick", "coursecli.cli.app", "typer"])
+def test_ctrl_c_while_the_program_starts_is_one_line(module):
+    code = INTERRUPTED_IMPORT.format(module=module)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Stopped.\n")
+
+
+def test_ctrl_c_that_typer_catches_is_one_line(monkeypatch, capfd):
+    from coursecli.cli import app
+
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.Commands, "parse_args", interrupted)
+    assert entry.run(["check"]) == 130
+    assert capfd.readouterr().err == "Stopped.\n"

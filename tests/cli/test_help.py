@@ -15,7 +15,7 @@ def test_every_command_is_in_the_help(newcomer):
         assert f" {name} " in text
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *(f"dev {name}" for name in AUTHOR_COMMANDS)])
+@pytest.mark.parametrize("name", [*COMMANDS, "dev", *(f"dev {name}" for name in AUTHOR_COMMANDS)])
 def test_every_command_has_an_example(newcomer, name):
     out = newcomer(*name.split(), "--help").out
     example = out.partition("Example:\n")[2].split("\n\n")[0]

@@ -76,6 +76,8 @@ def test_a_folder_without_a_course_is_said(tmp_path: Path) -> None:
         ("lesson02_baskets", "baskets", "'baskets' in stage 'stage01_shop' does not have the form lessonNN_name"),
         ("lesson02_baskets", "lesson01_baskets", "not in order of their numbers"),
         ("title: The shop", "title: 7", "Expected `str`, got `int` - at `$.stages[0].title`"),
+        ("title: The shop", "title: 2026-13-01", "course.yaml: is not valid YAML: month must be in 1..12"),
+        ("id: toyshop", "id: toyshop\npython: three", "course.yaml: python: 'three' is not a version"),
     ],
 )
 def test_a_malformed_course_is_one_line_with_the_place(copy: Path, old: str, new: str, said: str) -> None:
@@ -94,6 +96,22 @@ def test_a_malformed_lesson_is_said_when_it_is_needed_and_not_before(copy: Path)
     assert course.lessons[0].title == "Prices"
     with pytest.raises(ContentError, match="two tasks have the id 'cheapest'"):
         _ = course.lessons[1].tasks
+
+
+@pytest.mark.parametrize("file", ["/etc/hostname", "../prices.py", "till/../../prices.py"])
+def test_a_file_outside_the_package_is_refused(copy: Path, file: str) -> None:
+    path = copy / "stage01_shop" / "lesson02_baskets" / "lesson.yaml"
+    path.write_text(path.read_text().replace("file: baskets.py", f"file: {file}", 1))
+    with pytest.raises(ContentError, match="is not a path inside the package"):
+        _ = load_course(copy).lessons[1].tasks
+
+
+def test_a_long_list_of_names_is_cut(toy: Course) -> None:
+    content = load_course(TOY.parent.parent / "lessons")
+    with pytest.raises(UsageError) as caught:
+        content.resolve("zzzz")
+    assert caught.value.remedy.endswith("… All of them: intro2llm list")
+    assert len(caught.value.remedy) < 300
 
 
 def test_a_manifest_in_the_wrong_folder_is_said(copy: Path) -> None:

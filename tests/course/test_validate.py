@@ -34,6 +34,7 @@ def test_the_toy_course_has_no_fault() -> None:
             "symbols: [combine]\n    needs: [till]",
             "needs 'till', which is not an earlier",
         ),
+        ("lesson.yaml", "file: baskets.py", "file: bags.py", "the file 'bags.py' is not in "),
         (
             "lesson.yaml",
             "      - You wrote a method that counts equal items together.\n",

@@ -63,8 +63,9 @@ def test_a_moved_workspace_works_and_a_deleted_one_is_said(course: Course, tmp_p
     moved = old.root.rename(tmp_path / "new place")
     outside = tmp_path / "outside"
     outside.mkdir()
-    with pytest.raises(WorkspaceError, match="old, is gone"):
+    with pytest.raises(WorkspaceError, match="old, is gone") as caught:
         find_workspace(outside)
+    assert caught.value.remedy == "Go to where it is now. Or make a new one with: intro2llm init my-llm"
     workspace = find_workspace(moved / "toyshop")
     assert start_lesson(course, workspace, course.lessons[0])
 

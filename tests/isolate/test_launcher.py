@@ -130,6 +130,29 @@ signal.pause()
     assert marked(mark) == []
 
 
+def test_a_kill_before_the_supervisor_has_read_its_order_needs_no_force(mark: str, monkeypatch: pytest.MonkeyPatch):
+    """The order and the kill lie in the socket when the supervisor reads it: nothing starts, nobody waits."""
+
+    def forced(running: launcher.Running) -> None:
+        raise AssertionError("the supervisor did not hear the kill")
+
+    monkeypatch.setattr(launcher.Running, "_force", forced)
+    held: list[tuple[int, list[int]]] = []
+
+    def later(control: int, fds: list[int]) -> None:
+        held.append((os.dup(control), [os.dup(fd) for fd in fds]))
+
+    running = launch(job("print('started')", mark), starter=later)
+    running.kill()
+    control, fds = held[0]
+    supervisor = launcher.start_supervisor(control, fds)
+    for fd in (control, *fds):
+        os.close(fd)
+    ended = running.wait()
+    assert (ended.cause, ended.stdout) == ("killed", "")
+    supervisor.wait()
+
+
 def test_leaving_the_with_block_kills(mark: str):
     with launch(job("import time; time.sleep(600)", mark)):
         assert wait_until(lambda: marked(mark))
@@ -268,6 +291,7 @@ def test_reading_ends_although_somebody_holds_the_pipes(mark: str, monkeypatch: 
     """Reading a pipe to its end waits for the last holder. Here that one lives on."""
     monkeypatch.setattr(launcher, "kill_holders", lambda pipes: None)
     assert run(ESCAPES_AND_KILLS_ITS_SUPERVISOR, mark)[1].cause == "lost"
+    assert wait_until(lambda: len(marked(mark)) == 1)  # the worker has been killed, and may still be dying
     [escaped] = marked(mark)
     os.kill(escaped, signal.SIGKILL)
 

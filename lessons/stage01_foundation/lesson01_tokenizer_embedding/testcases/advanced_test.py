@@ -300,13 +300,12 @@ def test_load_gives_the_class_it_is_called_on(folder):
         actual=type(loaded).__name__,
         mistake="load-builds-the-base-class",
     )
-    with expect_raises(
-        ValueError,
-        what="BaseTokenizer.load of a folder that OtherTokenizer has saved",
-        match=r"(?s)(?=.*OtherTokenizer)(?=.*BaseTokenizer)",
-        mistake="class-not-checked",
-    ):
+    refused = "BaseTokenizer.load of a folder that OtherTokenizer has saved"
+    with expect_raises(ValueError, what=refused, mistake="class-not-checked"):
         BaseTokenizer.load(folder / "other")
+    for name in ("OtherTokenizer", "BaseTokenizer"):
+        with expect_raises(ValueError, what=f"{refused}: the message", match=name):
+            BaseTokenizer.load(folder / "other")
     with expect_raises(FileNotFoundError, what="load of a folder that is not there"):
         BaseTokenizer.load(folder / "nowhere")
 
@@ -525,7 +524,9 @@ def test_a_vocabulary_too_small_for_its_alphabet():
     """A vocab_size below special tokens and alphabet is an error that says how many are needed, and changes nothing."""
     tokenizer = BPETokenizer()
     tokenizer.train(["ab", "ab"], 6)
-    with expect_raises(ValueError, what="nine entries for seven letters", match="10", mistake="too-small-not-refused"):
+    with expect_raises(ValueError, what="nine entries for seven letters", mistake="too-small-not-refused"):
+        tokenizer.train(["abcdefg"], 9)
+    with expect_raises(ValueError, what="nine entries for seven letters: the message", match="10"):
         tokenizer.train(["abcdefg"], 9)
     expect_equal(tokenizer.merges, [("a", "b")], what="merges after the training that was refused")
     expect_equal(

@@ -334,6 +334,7 @@ def test_feed_forward_is_new_at_each_call(hidden_act: str) -> None:
     second = get_feed_forward(make_config(hidden_act=hidden_act))
     wider = get_feed_forward(make_config(hidden_act=hidden_act, intermediate_size=29))
     what = f"two calls of get_feed_forward with hidden_act={hidden_act!r}"
+    expect(first is not None, "get_feed_forward returns None", what=what)
     expect(first is not second, "both calls return the same module", what=what, mistake="ffn-made-once")
     shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
     expect(not shared, "the two modules share parameters", what=what, mistake="ffn-made-once")
@@ -392,6 +393,7 @@ def test_norm_is_new_at_each_call(norm_type: str) -> None:
     """Two calls of get_norm give two norms, each with weights of its own."""
     first, second = get_norm(make_config(norm_type=norm_type)), get_norm(make_config(norm_type=norm_type))
     what = f"two calls of get_norm with norm_type={norm_type!r}"
+    expect(first is not None, "get_norm returns None", what=what)
     expect(first is not second, "both calls return the same module", what=what, mistake="norm-made-once")
     expect(first.weight is not second.weight, "the two norms share their weight", what=what, mistake="norm-made-once")
 
