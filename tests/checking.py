@@ -25,7 +25,7 @@ class Shop:
     """Builds packages below `base`, and checks them."""
 
     base: Path
-    test_seconds: float = 1.0
+    test_seconds: float = 2.0
     run_seconds: float = 60.0
     preload: tuple[str, ...] = ()
     course: Course = field(init=False)

@@ -78,8 +78,10 @@ def proof_summary(proofs: list[LessonProof]) -> RenderableType:
 
 
 def _word(verdicts: list[Verdict], good: str, bad: str) -> str:
-    return good if verdicts and all(verdict.ok for verdict in verdicts) else bad
+    if not verdicts:
+        return "not run"
+    return good if all(verdict.ok for verdict in verdicts) else bad
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count} of {total}" if total else "none"
+    return f"{count} of {total}" if total else "not run"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.abc
 import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -36,6 +37,8 @@ class Shortcuts:
         """The last one raised: learner's code may have swallowed it."""
 
     def install(self) -> None:
+        packages = {rule.name: rule for rule in self._forbidden if "." not in rule.name}
+        sys.meta_path.insert(0, _ForbiddenPackages(packages, self._refuse))
         for rule in self._forbidden:
             found = find(rule.name)
             if found is None:
@@ -51,15 +54,19 @@ class Shortcuts:
     def _wrap(self, rule: Forbidden, target: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(target)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self._from_learner(sys._getframe(1), rule):
-                self.caught = ForbiddenShortcut(f"{rule.name} is a shortcut in this lesson: {rule.reason}")
-                raise self.caught
+            self._refuse(sys._getframe(1), rule)
             return target(*args, **kwargs)
 
         return guarded
 
+    def _refuse(self, frame: FrameType | None, rule: Forbidden) -> None:
+        if self._from_learner(frame, rule):
+            self.caught = ForbiddenShortcut(f"{rule.name} is a shortcut in this lesson: {rule.reason}")
+            raise self.caught
+
     def _from_learner(self, frame: FrameType | None, rule: Forbidden) -> bool:
-        while frame is not None and frame.f_code.co_filename.startswith("<"):  # eval, exec, a generated dataclass
+        # What stands between: eval, exec, a generated dataclass; the machinery of imports.
+        while frame is not None and frame.f_code.co_filename.startswith(("<", importlib.__file__)):
             frame = frame.f_back
         inside = relative(frame.f_code.co_filename, self._root) if frame else None
         if inside is None:
@@ -67,6 +74,19 @@ class Shortcuts:
         file = PurePath(inside)
         name = file.relative_to(self._package).as_posix() if file.is_relative_to(self._package) else inside
         return name in (rule.files or self._guarded) or name not in self._known
+
+
+class _ForbiddenPackages(importlib.abc.MetaPathFinder):
+    """Refuses a forbidden package to learner's code at its import, however the import is spelled."""
+
+    def __init__(self, packages: dict[str, Forbidden], refuse: Callable[[FrameType | None, Forbidden], None]) -> None:
+        self._packages = packages
+        self._refuse = refuse
+
+    def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> None:
+        rule = self._packages.get(name.partition(".")[0])
+        if rule is not None:
+            self._refuse(sys._getframe(1), rule)
 
 
 def find(dotted: str) -> tuple[Any, str, Any] | None:
@@ -110,6 +130,17 @@ class Tools:
         self._far = [_Seen(module.__name__, module) for module in far] + [
             _Seen(f"{module.__name__}.{name}", kind) for module in (*near, *far) for name, kind in _own_classes(module)
         ]
+
+    def watch(self, suites: Iterable[ModuleType]) -> str | None:
+        """Look after the suites' own names as well. One that is not the kit's by now is returned, else None."""
+        import coursecli.expect as kit
+
+        for suite in suites:
+            for name in kit.__all__:
+                if vars(suite).get(name, getattr(kit, name)) is not getattr(kit, name):
+                    return f"{suite.__name__}.{name}"
+            self._near.append(_Seen(suite.__name__, suite))
+        return None
 
     def replaced(self, *, everything: bool) -> str | None:
         """The dotted name of one thing that is not what it was, or None. Only the nearest, unless `everything`."""

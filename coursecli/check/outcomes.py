@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import re
 import traceback
 from typing import Any
 
@@ -11,15 +10,13 @@ from coursecli.check.frames import describe, learner_frames, message_of
 from coursecli.check.results import Outcome
 from coursecli.expect.payload import Failure
 
-STUB_MESSAGE = re.compile(r"\w+ · .+")
-"""What a stub raises with NotImplementedError: `lesson02 · RMSNorm.forward`."""
-
 
 def judge(error: BaseException | None, *, root: str, test_file: str, title: str) -> dict[str, Any]:
     """The fields of TestResult that say how it went: `outcome`, and `failure`, `error` or `note`."""
     import pytest
 
     from coursecli.expect.outcome import ExpectationFailed
+    from coursecli.expect.statements import is_not_written
 
     if error is None:
         return _outcome("passed")
@@ -38,7 +35,7 @@ def judge(error: BaseException | None, *, root: str, test_file: str, title: str)
     if isinstance(error, ExpectationFailed):
         cause = describe(error.__cause__, root) if error.__cause__ else None  # what `diagnosing` has explained
         return _outcome("failed", failure=error.payload, error=cause if cause and cause.frames else None)
-    if isinstance(error, NotImplementedError) and frames and STUB_MESSAGE.fullmatch(message_of(error)):
+    if frames and is_not_written(error):
         return _outcome("not_written", error=describe(error, root))
     if isinstance(error, AssertionError | pytest.fail.Exception) and not frames:
         return _outcome("failed", failure=_statement(error, test_file, title))

@@ -81,7 +81,8 @@ class Plugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if self._halted:
             return
-        if replaced := self._tools.replaced(everything=True):
+        suites = {item.module for item in session.items if isinstance(item, pytest.Function)}
+        if replaced := self._tools.replaced(everything=True) or self._tools.watch(suites):
             self._halt(tampered(replaced))
             return
         self._collected = True

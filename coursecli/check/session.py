@@ -29,6 +29,8 @@ from coursecli.isolate.limits import MIB
 
 PRELOAD_SECONDS = 90.0
 """For the interpreter and its preload: torch on a cold disk takes its time."""
+LEAST_IMPORT_SECONDS = 8.0
+"""Importing and collecting compiles the suites: a busy machine needs this, however short the tests are."""
 ENDING_SECONDS = 5.0
 INTERPRETER_BYTES = 1024 * MIB
 """What the preload may occupy, over the lesson's margin, before the watch on resident memory steps in."""
@@ -112,7 +114,7 @@ class Session:
 
     @property
     def _import_seconds(self) -> float:
-        return 2 * self.lesson.manifest.limits.test_seconds
+        return max(2 * self.lesson.manifest.limits.test_seconds, LEAST_IMPORT_SECONDS)
 
     def _event(self, line: bytes) -> Event | None:
         try:

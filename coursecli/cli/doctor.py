@@ -143,7 +143,7 @@ def _workspace(context: Context) -> Iterator[Finding]:
     if free < FREE_BYTES:
         yield Finding("wrong", "workspace", f"only {free >> 20} MB are free on its disk", "Make room: 1 GB is enough.")
     attempts = len(context.store.attempts())
-    yield Finding("ok", "progress", f"{attempts} attempts in {workspace.database}")
+    yield Finding("ok", "progress", f"{attempts} attempt{'' if attempts == 1 else 's'} in {workspace.database}")
 
 
 def _worker(context: Context) -> Iterator[Finding]:

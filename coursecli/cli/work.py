@@ -15,6 +15,7 @@ from coursecli.course.workspace import remember
 from coursecli.errors import ContentError, UsageError
 from coursecli.progress.store import Store
 from coursecli.render.console import clean
+from coursecli.render.overview import next_view, task_words
 
 if TYPE_CHECKING:
     from coursecli.course.catalogue import Lesson
@@ -62,13 +63,16 @@ def start(context: Context, reference: str | None) -> int:
     console.print(clean(f"Lesson {lesson.number:02d} · {lesson.title}", "title"))
     console.print(clean(lesson.manifest.summary))
     console.print()
-    show_changes(context, changes)
-    console.print()
+    if changes:
+        show_changes(context, changes)
+        console.print()
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(overflow="fold")
-    for task in lesson.tasks:
-        table.add_row(Text("○"), clean(task.title), clean(f"{task.id}, in {task.file}", "quiet"))
+    for each in entry.tasks:
+        sign, _, style = task_words(each)
+        place = f"{each.task.id}, in {each.task.file}"
+        table.add_row(Text(sign, style), clean(each.task.title), clean(place, "quiet"))
     console.print(table)
     console.print(Text.assemble("\nRead:  ", (f"intro2llm read {lesson.number:02d}", "command")))
     console.print(Text.assemble("Then:  ", ("intro2llm check", "command")))
@@ -81,8 +85,6 @@ def go_on(context: Context) -> int:
     state = context.state()
     if state.current is not None and not state.lesson(state.current).started:
         return start(context, state.current.id)
-    from coursecli.render.overview import next_view
-
     context.console.print(next_view(state))
     return 0
 

@@ -240,7 +240,12 @@ def _next_step(states: list[LessonState], current: LessonState | None) -> tuple[
 
 
 def _first_open_task(state: LessonState) -> TaskState | None:
-    """The first task that fails; else the first that is not known to pass."""
-    failing = [task for task in state.tasks if task.passes_now is False]
-    unknown = [task for task in state.tasks if task.passes_now is None]
-    return next(iter([*failing, *unknown]), None)
+    """In the order of the lesson: the first task that fails or was never passed; else the first that has changed since.
+
+    A task whose needs have not passed yet comes after those that can be worked on.
+    """
+    passed = {task.task.id for task in state.tasks if task.passes_now or task.ever_passed}
+    waiting = [task for task in state.tasks if task.passes_now is not True]
+    to_do = [task for task in waiting if task.passes_now is False or not task.ever_passed]
+    ready = [task for task in to_do if passed.issuperset(task.task.needs)]
+    return next(iter([*ready, *to_do, *waiting]), None)

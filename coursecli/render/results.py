@@ -30,7 +30,7 @@ SIGNS = {
     "not_written": ("○", "not written yet", "wait"),
     "timeout": ("✗", "took too long", "bad"),
     "crashed": ("✗", "crashed", "bad"),
-    "tampered": ("✗", "changed the tests' tools", "bad"),
+    "tampered": ("✗", "does not count", "bad"),
     "blocked": ("·", "waits for another task", "quiet"),
     "not_run": ("·", "not run", "quiet"),
 }
@@ -38,6 +38,7 @@ UNRUN: tuple[Outcome, ...] = ("blocked", "not_run")
 WAITING: tuple[Outcome, ...] = ("not_written", *UNRUN)
 OUTPUT_LINES, OUTPUT_CHARACTERS = 12, 2000
 LISTED = 6
+PLACES = 2
 
 
 class ResultView:
@@ -181,6 +182,8 @@ class ResultView:
     def _where(self, task: Task) -> list[RenderableType]:
         file = f"{self.package.name}/{task.file}"
         found = places(self.package / task.file, task.symbols)
+        if len(found) > PLACES:
+            return [clean(f"Your code: {file}, from line {min(line for _, line in found)} on")]
         return [clean(f"Your code: {file}:{line} in {name}") for name, line in found]
 
     def _code(self, frame: Frame) -> list[RenderableType]:
@@ -220,9 +223,11 @@ def passed_view(lesson: Lesson, state: CourseState, unlocked: list[LessonState])
 def task_passed_view(task: Task, entry: LessonState, state: CourseState) -> RenderableType:
     """One task passed, the lesson as a whole is not decided."""
     done = sum(each.passes_now is True for each in entry.tasks)
+    stale = sum(each.passes_now is None and each.ever_passed for each in entry.tasks)
+    also = f"; {stale} passed and changed since" if stale else ""
     return Group(
         Text.assemble(("✓ ", "good"), clean(f"{task.title}: passed", "title")),
-        Text(f"  {done} of {len(entry.tasks)} tasks of {entry.lesson.short} pass."),
+        Text(f"  {done} of {len(entry.tasks)} tasks of {entry.lesson.short} pass{also}."),
         Text(),
         _labelled("Next", state.next_command, "command"),
         _labelled("", state.next_reason),

@@ -45,6 +45,15 @@ def test_a_bad_place_is_refused_and_nothing_is_written(course: Course, path: str
     assert sorted(course.root.rglob("*")) == before
 
 
+def test_a_solution_that_is_there_already_is_not_overwritten(course: Course) -> None:
+    kept = course.solutions_dir / "tills.py"
+    kept.write_text("# mine\n")
+    with pytest.raises(UsageError, match=r"tills\.py"):
+        create(course, "stage01_shop/lesson03_tills", "Tills")
+    assert kept.read_text() == "# mine\n"
+    assert not (course.root / "stage01_shop" / "lesson03_tills").exists()
+
+
 def test_a_title_with_punctuation_stays_itself(course: Course) -> None:
     create(course, "stage01_shop/lesson03_tills", 'Tills: "open" & {shut} #1')
     assert load_course(course.root).lessons[-1].title == 'Tills: "open" & {shut} #1'

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from coursecli.check.results import CheckResult
+from coursecli.course.catalogue import load_course
 from tests.checking import Shop, only
 
 FIRST = "test_average_of_three_prices"
@@ -129,6 +130,35 @@ def test_replacing_in_a_call(shop: Shop):
     assert result.problem is not None
     assert "math.isclose" in result.problem.summary
     assert not result.task_passed("basket-total")
+
+
+SUITE_NAMES = """
+import gc
+for thing in gc.get_objects():
+    if isinstance(thing, dict) and thing.get("__name__", "").endswith(("basic_test", "advanced_test")):
+        for name in [name for name in thing if name.startswith("expect")]:
+            thing[name] = lambda *a, **k: None
+"""
+
+
+def assert_suite_names_are_looked_after(result: CheckResult):
+    assert_refused(result, "tampered")
+    assert result.problem is not None
+    assert "_test.expect" in result.problem.summary
+
+
+def test_replacing_the_names_in_the_suites(shop: Shop):
+    assert_suite_names_are_looked_after(shop.check(shop.package(average=SUITE_NAMES + "return 4.5")))
+
+
+def test_replacing_the_names_in_the_suites_at_import(shop: Shop):
+    """Where a suite imports the kit first and the learner's package after it."""
+    suite = shop.course.lesson("1").suites[0]
+    text, kit = suite.read_text(encoding="utf-8"), "from coursecli.expect import expect_close, expect_equal\n"
+    assert kit in text
+    suite.write_text(kit + text.replace(kit, ""), encoding="utf-8")
+    assert shop.check(shop.package()).passed
+    assert_suite_names_are_looked_after(shop.check(shop.package(baskets_py=SUITE_NAMES)))
 
 
 def test_an_object_that_equals_everything(shop: Shop):
@@ -298,3 +328,25 @@ def test_a_shortcut_in_a_file_of_the_learners_own(shop: Shop):
         test = only(result, FIRST)
         assert test.error is not None
         assert test.error.type == "ForbiddenShortcut"
+
+
+@pytest.mark.parametrize(
+    ("average", "mine"),
+    [
+        ("import importlib\nreturn importlib.import_module('color' + 'sys')", ""),
+        ("from toyshop.mine import helper\nreturn helper(prices)", "import colorsys\nhelper = sum\n"),
+        ("try:\n    __import__('color' + 'sys')\nexcept BaseException:\n    pass\nreturn 4.5", ""),
+    ],
+    ids=["by name", "in a file of their own", "swallowed"],
+)
+def test_a_forbidden_package_is_refused_at_its_import(shop: Shop, average: str, mine: str):
+    manifest = shop.course.lesson("1").folder / "lesson.yaml"
+    rule = "forbidden:\n  - name: colorsys\n    reason: Do it by hand.\n"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("forbidden:\n", rule), encoding="utf-8")
+    shop.course = load_course(shop.course.root)
+    root = shop.package(average=average)
+    (root / "toyshop" / "mine.py").write_text(mine, encoding="utf-8")
+    test = only(shop.check(root), FIRST)
+    assert test.error is not None
+    assert test.error.type == "ForbiddenShortcut"
+    assert "Do it by hand." in test.error.message
