@@ -39,31 +39,31 @@ class Fault:
 
 
 HANGS = {
-    "endless-loop": Fault("while True:\n    pass", "timeout", "within 1 s", None),
-    "sleep": Fault("import time\ntime.sleep(600)", "timeout", "within 1 s", "time.sleep(600)"),
+    "endless-loop": Fault("while True:\n    pass", "timeout", "within 2 s", None),
+    "sleep": Fault("import time\ntime.sleep(600)", "timeout", "within 2 s", "time.sleep(600)"),
     "bare-except-around-a-loop": Fault(
         "import time\nwhile True:\n    try:\n        while True:\n            time.sleep(1)\n    except:\n        pass",
         "timeout",
-        "within 1 s",
+        "within 2 s",
         "time.sleep(1)",
     ),
-    "long-native-operation": Fault("return 10 ** 10 ** 9", "timeout", "within 1 s", "return 10 ** 10 ** 9"),
+    "long-native-operation": Fault("return 10 ** 10 ** 9", "timeout", "within 2 s", "return 10 ** 10 ** 9"),
     "deadlock": Fault(
         "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()",
         "timeout",
-        "within 1 s",
+        "within 2 s",
         "lock.acquire()",
     ),
     "signals-ignored": Fault(
         "import signal, time\nfor number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):\n"
         "    signal.signal(number, signal.SIG_IGN)\ntime.sleep(600)",
         "timeout",
-        "within 1 s",
+        "within 2 s",
         "time.sleep(600)",
     ),
-    "stopped": Fault("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "timeout", "within 1 s", None),
+    "stopped": Fault("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "timeout", "within 2 s", None),
     "waits-for-a-child": Fault(
-        "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.wait()", "timeout", "within 1 s", "os.wait()"
+        "import os, time\nif os.fork() == 0:\n    time.sleep(600)\nos.wait()", "timeout", "within 2 s", "os.wait()"
     ),
 }
 

@@ -244,14 +244,19 @@ def test_six_writers_at_once_lose_nothing(tmp_path: Path, there: bool) -> None:
     if there:
         Store.open(path, create=True).close()
     script = """
+import time
+print("ready", flush=True)
 sys.stdin.readline()  # start together
 with Store.open(path, create=True, busy_seconds=60) as store:
     assert not store.notices, store.notices
     for _ in range(10):
         print(record(store, sys.argv[2]), flush=True)
         store.record_hint("t", 1)
+        time.sleep(0.02)  # let the others in
 """
     writers = [start(script, path, f"writer{n}", stdin=subprocess.PIPE) for n in range(6)]
+    for writer in writers:
+        assert writer.stdout and writer.stdout.readline() == "ready\n"
     for writer in writers:
         assert writer.stdin
         writer.stdin.write("go\n")
