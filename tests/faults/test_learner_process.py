@@ -223,7 +223,7 @@ def test_a_forked_child_that_returns_into_the_test_says_nothing(shop: Shop, mark
     """Two processes run the rest of the suite; records must come from one."""
     root = shop.package(average="import os\nos.fork()\nreturn 4.5")
     with plainly(root) as process:
-        assert process.communicate(timeout=30)[0] == b"4.5\n4.5\n"
+        assert process.communicate(timeout=30)[0].count(b"4.5") == 2
     result = shop.check(root, gates=False)
     ids = [test.id for test in result.tests]
     assert len(ids) == len(set(ids))
