@@ -100,6 +100,8 @@ def new_lesson(
 
         for file in create(context.course, path, title):
             context.console.print(clean(f"wrote {file}"))
+        number = path.rpartition("lesson")[2][:2]
+        context.console.print(clean(f"\nNext: intro2llm dev sync, then intro2llm dev check {number}"))
         return 0
 
     return action

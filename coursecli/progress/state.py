@@ -235,7 +235,7 @@ def _next_step(states: list[LessonState], current: LessonState | None) -> tuple[
         )
     if task.stale:
         before = "passed" if task.ever_passed else "failed"
-        return "intro2llm check", f"{work} {before} before; the code has changed since."
+        return "intro2llm check", f"{work} {before} before; the code or the course has changed since."
     return "intro2llm check", f"Write {work}, then check it."
 
 

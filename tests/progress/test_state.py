@@ -168,7 +168,7 @@ def test_a_task_that_went_stale_before_the_last_one_passed_does_not_count(learne
     assert not learner.lesson(1).ever_passed
     assert [task.passes_now for task in learner.lesson(1).tasks] == [None, True]
     assert learner.lesson(1).tasks[0].stale == ["count.py changed since"]
-    assert learner.state.next_reason == "Count, in count.py passed before; the code has changed since."
+    assert learner.state.next_reason == "Count, in count.py passed before; the code or the course has changed since."
 
 
 def test_a_pass_by_tasks_is_remembered_when_they_break_later(learner: Learner) -> None:
