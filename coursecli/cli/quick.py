@@ -1,4 +1,4 @@
-"""The commands that only look, dispatched without Typer: running a command in it costs three times what they do.
+"""The commands that only look, dispatched without Typer: to import and run it costs more than they do themselves.
 
 Typer still declares these commands, for help and completion, and leads to the same functions; any
 other form than the plain one goes there.
