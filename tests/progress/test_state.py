@@ -171,6 +171,13 @@ def test_a_task_that_went_stale_before_the_last_one_passed_does_not_count(learne
     assert learner.state.next_reason == "Count, in count.py passed before; the code or the course has changed since."
 
 
+def test_the_next_task_is_the_first_in_the_order_of_the_lesson_not_the_first_that_failed(learner: Learner) -> None:
+    learner.check(1, only=["tally"], tally="failed")
+    assert learner.state.next_reason.startswith("Write Count")
+    learner.check(1, only=["count"])
+    assert learner.state.next_reason.startswith("Tally")
+
+
 def test_a_pass_by_tasks_is_remembered_when_they_break_later(learner: Learner) -> None:
     learner.check(1, only=["count"])
     learner.check(1, only=["tally"])
