@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from coursecli.course.build import build_solved
 from coursecli.course.catalogue import load_course
-from coursecli.course.scaffold import build_solved
 from coursecli.course.workspace import open_workspace
 from coursecli.errors import CourseError
 

@@ -12,9 +12,9 @@ from typing import Any
 from coursecli.check.results import CheckResult, TestResult
 from coursecli.check.run import check_lesson
 from coursecli.check.template import Template
+from coursecli.course.build import build_solved
 from coursecli.course.catalogue import Course, load_course
 from coursecli.course.manifest import Edit
-from coursecli.course.scaffold import build_solved
 from coursecli.course.variants import apply_edits
 
 TOY = Path(__file__).resolve().parent / "toy_course"

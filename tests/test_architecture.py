@@ -14,6 +14,7 @@ LAYERS = [
     {"isolate", "expect"},
     {"course"},
     {"check"},
+    {"recipes"},
     {"progress"},
     {"render"},
     {"author"},

@@ -18,7 +18,7 @@ def what_happened(ended: Ended, memory_mb: int) -> str:
         case "processes":
             return "started processes without end"
         case "signal":
-            return f"crashed the process ({_signal(ended.signal or 0)})"
+            return f"crashed the process ({signal_name(ended.signal or 0)})"
         case "exited":
             return f"ended the process (exit code {ended.code}) before the test was over"
         case _:
@@ -52,7 +52,7 @@ def never_started(said: str) -> Problem:
     )
 
 
-def _signal(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         known = signal.Signals(number)
     except ValueError:

@@ -13,6 +13,8 @@ from coursecli.check.results import Frame, LearnerError
 
 MOST_FRAMES = 12
 MOST_TEXT = 2000
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+"""How faulthandler writes what is not ASCII: a path with ü in it, say."""
 _DUMPED_LINE = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
@@ -62,7 +64,8 @@ def dumped_frames(dump: str, root: Path) -> list[Frame]:
 
     The dump of a crash counts more than one that was asked for; the current thread more than the others.
     """
-    newest = dump.rpartition("Fatal Python error")[2]
+    newest = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), dump)
+    newest = newest.rpartition("Fatal Python error")[2]
     threads = re.split(r"^(?=Thread |Current thread )", newest, flags=re.MULTILINE)
     for thread in sorted(threads, key=lambda text: not text.startswith("Current thread")):
         frames = [

@@ -6,6 +6,7 @@ import linecache
 import traceback
 from typing import Any
 
+from coursecli.check.explanations import explanation
 from coursecli.check.frames import describe, learner_frames, message_of
 from coursecli.check.results import Outcome
 from coursecli.expect.payload import Failure
@@ -39,10 +40,8 @@ def judge(error: BaseException | None, *, root: str, test_file: str, title: str)
         return _outcome("not_written", error=describe(error, root))
     if isinstance(error, AssertionError | pytest.fail.Exception) and not frames:
         return _outcome("failed", failure=_statement(error, test_file, title))
-    note = "" if frames else _where_in_test(error, test_file)
-    if "allocate memory" in message_of(error) or isinstance(error, MemoryError):
-        note = "It needed more memory than the lesson allows."
-    return _outcome("error", error=describe(error, root), note=note)
+    notes = ["" if frames else _where_in_test(error, test_file), explanation(error, message_of(error))]
+    return _outcome("error", error=describe(error, root), note="\n".join(filter(None, notes)))
 
 
 def _outcome(outcome: Outcome, **fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from coursecli.check.results import Frame, Problem
-from coursecli.check.shortcuts import uses
+from coursecli.check.shortcuts import spellings, uses
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.manifest import Task
 from coursecli.files import SourceProblem, read_source
@@ -35,7 +35,8 @@ def _parse(path: Path, shown: str) -> ast.Module | Problem:
     try:
         return ast.parse(read_source(path), filename=str(path))
     except FileNotFoundError:
-        return Problem(kind="missing_file", summary=f"{shown} is missing.", remedy=f"intro2llm reset {shown}")
+        remedy = f"Bring it back: intro2llm reset {shown}"
+        return Problem(kind="missing_file", summary=f"{shown} is missing.", remedy=remedy)
     except OSError as error:
         return Problem(
             kind="missing_file",
@@ -122,7 +123,8 @@ def _local_names(tree: ast.Module, package: str) -> set[str]:
 
 
 def _shortcut(tree: ast.Module, file: str, lesson: Lesson, root: Path, package: str) -> Problem | None:
-    rules = {rule.name: rule for rule in lesson.manifest.forbidden if not rule.files or file in rule.files}
+    named = {rule.name: rule for rule in lesson.manifest.forbidden if not rule.files or file in rule.files}
+    rules = spellings(named)
     for name, line in uses(tree, rules):
         shown = f"{package}/{file}"
         return Problem(

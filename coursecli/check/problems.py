@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
 import pytest
@@ -39,6 +40,13 @@ def escaped(error: BaseException, root: str) -> Problem:
     if frame or isinstance(error, SystemExit | KeyboardInterrupt | pytest.exit.Exception):
         summary = f"The code ended the run by raising {shown.type} outside any test."
         return Problem(kind="tampered", summary=summary, detail=shown.message, frame=frame)
+    if __name__ not in sys.modules:
+        return Problem(
+            kind="tampered",
+            summary="The code emptied sys.modules, where Python keeps what is imported: the tests as well.",
+            detail="Nothing can run after that.",
+            remedy="Remove the line that does it.",
+        )
     if isinstance(error, MemoryError):
         return Problem(kind="memory", summary="The code left no memory: it needs more than the lesson allows.")
     return Problem(

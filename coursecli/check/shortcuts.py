@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+Rule = TypeVar("Rule")
+SAME = {
+    "torch.nn.functional": ("torch", "torch.ops.aten", "torch._C._nn"),
+    "torch": ("torch.ops.aten",),
+}
+"""Where a library keeps the functions of a module a second time, under the same names, out of the guard's reach."""
+
+
+def spellings(rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The rules by forbidden name, and by every other name under which a library has the same function."""
+    every = dict(rules)
+    for name, rule in rules.items():
+        module, _, function = name.rpartition(".")
+        for other in SAME.get(module, ()):
+            every.setdefault(f"{other}.{function}", rule)
+    return every
 
 
 def uses(tree: ast.Module, forbidden: Collection[str]) -> list[tuple[str, int]]:
     """Each use of a forbidden dotted name, with its line, in the order of the text.
 
     `import torch.nn.functional as F`, `from torch.nn import functional`, `from torch.nn import *` and built-ins
-    (forbidden as `builtins.sorted`) are seen through. A forbidden package rules out whatever is imported from it.
+    (forbidden as `builtins.sorted`) are seen through, and so is `ops = torch.ops`. A forbidden package rules out
+    whatever is imported from it.
     """
     aliases, found = _imports(tree, forbidden)
     own = _bound(tree)
@@ -43,6 +62,11 @@ def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, st
                 if alias.name == "*":
                     starred = (name for name in forbidden if name.rpartition(".")[0] == node.module)
                     aliases.update((name.rpartition(".")[2], name) for name in starred)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            first, _, rest = _dotted(node.value).partition(".")
+            if first in aliases and rest:
+                aliases.setdefault(node.targets[0].id, f"{aliases[first]}.{rest}")
     return aliases, named
 
 

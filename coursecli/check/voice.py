@@ -39,16 +39,17 @@ def _encode(event: Event) -> bytes:
     try:
         return encoder.encode(event)
     except UnicodeEncodeError:  # a learner's text with half a character in it
-        return encoder.encode(_encodable(msgspec.to_builtins(event)))
+        return encoder.encode(encodable(msgspec.to_builtins(event)))
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
+    """Plain data with every half character in it (a lone surrogate) written as its escape."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, list):
-        return [_encodable(part) for part in value]
+        return [encodable(part) for part in value]
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(part) for name, part in value.items()}
+        return {encodable(name): encodable(part) for name, part in value.items()}
     return value
 
 

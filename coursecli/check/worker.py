@@ -10,20 +10,15 @@ import contextlib
 import faulthandler
 import gc
 import importlib
-import importlib.abc
 import importlib.util
-import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from os import _exit
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn, TextIO
 
 from coursecli.check.assignment import Assignment, decoder
+from coursecli.check.binding import bind, stream, telling_exit
 from coursecli.check.events import Footer, Halted, Hello
 from coursecli.check.voice import Voice
 from coursecli.isolate.launcher import EVENTS, MESSAGE, TRACE
@@ -35,28 +30,6 @@ UNUSED_PLUGINS = (
     "setuponly", "setupplan", "stepwise", "subtests", "terminal", "terminalprogress", "threadexception", "unittest",
     "unraisableexception",
 )  # fmt: skip
-
-
-class _Binding(importlib.abc.MetaPathFinder):
-    """Binds the package to the learner's folder, and keeps out the reference, which stands beside the course."""
-
-    def __init__(self, package: str, root: str) -> None:
-        self._package = package
-        self._root = root
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name == "solutions" or name.startswith(("solutions.", "coursecli._content")):
-            raise ModuleNotFoundError(
-                "the solutions cannot be imported from lessons or from the learner's code", name=name
-            )
-        return PathFinder.find_spec(name, [self._root], target) if name == self._package else None
-
-
-class _FromSource(SourceFileLoader):
-    """Compiles learners' files at every run: cached byte code can miss an edit made within the same second."""
-
-    def path_stats(self, path: str) -> NoReturn:
-        raise OSError("no cached byte code")
 
 
 def main() -> None:
@@ -109,11 +82,11 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     no_core_dumps()
     faulthandler.enable(trace, all_threads=True)
     faulthandler.register(signal.SIGUSR1, trace, all_threads=True)  # at a time limit; works in native code as well
-    os._exit = _telling_exit(trace)  # type: ignore[assignment]
+    os._exit = telling_exit(trace)  # type: ignore[assignment]
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
-    sys.stdout, sys.stderr = _stream(1), _stream(2)
-    _bind(assignment.package, assignment.root)
+    sys.stdout, sys.stderr = stream(1), stream(2)
+    bind(assignment.package, assignment.root)
     spec = importlib.util.find_spec(assignment.package)
     location = str(Path(spec.origin).parent) if spec and spec.origin else ""
     voice.say(Hello(token=voice.token, package=location, versions=_versions(assignment.preload)))
@@ -134,42 +107,6 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     pytest.main(arguments, plugins=[plugin])
     if plugin.complete:
         voice.say(Footer(token=voice.token, finished=plugin.finished))
-
-
-def _telling_exit(trace: int) -> Callable[[int], NoReturn]:
-    """`os._exit` that leaves the line which called it; in a process forked from this one, the ordinary one."""
-    worker = os.getpid()
-
-    def tell_and_exit(status: int) -> NoReturn:
-        if os.getpid() == worker:
-            faulthandler.dump_traceback(trace)
-        _exit(status)
-
-    return tell_and_exit
-
-
-def _stream(descriptor: int) -> TextIO:
-    raw = io.FileIO(descriptor, "w", closefd=False)
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
-
-
-def _bind(package: str, root: str) -> None:
-    """From now on the package comes from the learner's folder, and its files are always read from source.
-
-    The folder itself goes to the end of sys.path: a `random.py` of the learner's shadows nothing, not even what a
-    library imports late.
-    """
-    from_source = FileFinder.path_hook((_FromSource, [".py"]))
-
-    def learners(path: str) -> importlib.abc.PathEntryFinder:
-        if path != root and not path.startswith(root + os.sep):
-            raise ImportError(path)
-        return from_source(path)
-
-    sys.path_hooks.insert(0, learners)
-    sys.path_importer_cache.pop(root, None)
-    sys.meta_path.insert(0, _Binding(package, root))
-    sys.path.append(root)
 
 
 def _versions(modules: list[str]) -> dict[str, str]:

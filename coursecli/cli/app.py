@@ -1,4 +1,4 @@
-"""The Typer application: the global options, and the commands of `learn` and `author` in their groups. Parsing only.
+"""The Typer application: the global options, and the commands of `learn`, `model` and `author`. Parsing only.
 
 A command returns what is to be done, and `__main__` does it: so Typer's handling of exceptions never meets ours.
 """
@@ -12,13 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from coursecli import __version__
-from coursecli.cli import author, learn
+from coursecli.cli import author, learn, model
 from coursecli.cli.context import Action, Context, Options
 
 SECTIONS = {
     "Every day": ["init", "start", "check", "hint", "next"],
     "Look": ["status", "list", "read", "doctor"],
     "Change": ["reset", "solution", "skip"],
+    "Your model": ["generate", "chat", "import", "export", "bench"],
     "Authors": ["dev"],
 }
 EXAMPLES = """\b
@@ -27,6 +28,12 @@ Examples:
   intro2llm start
   intro2llm check
   intro2llm hint
+
+\b
+Instead of the option, in the environment:
+  INTRO2LLM_COURSE=DIR
+  INTRO2LLM_WORKSPACE=DIR
+  INTRO2LLM_INSTRUCTOR=1
 
 \b
 Exit codes:
@@ -78,23 +85,19 @@ def main(
     ctx: typer.Context,
     course: Annotated[
         str | None,
-        typer.Option(
-            "--course", metavar="DIR", help="Another course: the folder with its course.yaml. [$INTRO2LLM_COURSE]"
-        ),
+        typer.Option("--course", metavar="DIR", help="Another course: the folder with its course.yaml."),
     ] = None,
     workspace: Annotated[
         str | None,
         typer.Option(
             "--workspace",
             metavar="DIR",
-            help="The workspace to use, instead of the one around you. [$INTRO2LLM_WORKSPACE]",
+            help="The workspace to use, instead of the one around you.",
         ),
     ] = None,
     instructor: Annotated[
         bool,
-        typer.Option(
-            "--instructor", help="Show what teachers need: all hints, mistakes, references. [$INTRO2LLM_INSTRUCTOR=1]"
-        ),
+        typer.Option("--instructor", help="Show what teachers need: all hints, mistakes, references."),
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain text: no colour, nothing that moves.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something unexpected happens.")] = False,
@@ -117,6 +120,7 @@ def main(
 
 
 learn.register(app)
+model.register(app)
 app.add_typer(author.app, name="dev")
 
 

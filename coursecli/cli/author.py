@@ -54,7 +54,7 @@ def prove(
     lessons: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[LESSON]...", help="Without it, every lesson.", show_default=False, autocompletion=complete_lessons
+            metavar="LESSON", help="Without it, every lesson.", show_default=False, autocompletion=complete_lessons
         ),
     ] = None,
 ) -> Action:
@@ -83,7 +83,7 @@ def prove(
 @app.command("new-lesson")
 def new_lesson(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="STAGE/LESSON", help="stage02_pretrain/lesson06_data_loss")],
+    path: Annotated[str, typer.Argument(metavar="STAGE/LESSON", help="The names of both folders.")],
     title: Annotated[str, typer.Option("--title", help="What learners read in the list.", show_default=False)],
 ) -> Action:
     """Make the files of a new lesson, and list it in course.yaml.

@@ -125,8 +125,9 @@ class Context:
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Nobody is there to answer.", "Add --yes to go on without asking.")
+        self.say(question)
         try:
-            answer = input(f"{question} [y/N] ")
+            answer = input("[y/N] ")
         except EOFError:  # Ctrl-D
             return False
         return answer.strip().lower() in ("y", "yes")

@@ -183,17 +183,18 @@ def status(ctx: typer.Context) -> Action:
     return partial(look.status, _context(ctx))
 
 
-def read(ctx: typer.Context, lesson: Lesson = None) -> Action:
-    """Read a lesson in the terminal. Without LESSON, the current one.
+def read(ctx: typer.Context, target: LessonOrTask = None) -> Action:
+    """Read a lesson in the terminal, or what it says about one task.
 
     \b
     Example:
       intro2llm read
       intro2llm read 02
+      intro2llm read rmsnorm
     """
     from coursecli.cli import look
 
-    return partial(look.read, _context(ctx), lesson)
+    return partial(look.read, _context(ctx), target)
 
 
 def reset(

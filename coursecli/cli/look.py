@@ -55,15 +55,16 @@ def list_lessons(context: Context) -> int:
 
 
 def read(context: Context, reference: str | None) -> int:
-    """A lesson's text, in the pager when a person is watching."""
+    """A lesson's text, or its section on one task, in the pager when a person is watching."""
     from coursecli.errors import ContentError
     from coursecli.render.console import paged
-    from coursecli.render.lesson import lesson_view
+    from coursecli.render.lesson import lesson_view, section
 
-    lesson = context.pick(reference)[0]
+    lesson, task = context.pick(reference)
     try:
         text = lesson.readme.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ContentError(f"{lesson.readme}: cannot be read: {error}") from error
+    text = section(text, task.title) if task else text
     paged(context.console, lesson_view(text, width=context.console.width))
     return 0

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from coursecli.cli.context import Context
 from coursecli.cli.work import show_changes
+from coursecli.course.nearest import did_you_mean
 from coursecli.course.scaffold import apply_solution, reset_file, reset_task
 from coursecli.course.stubs import task_files
 from coursecli.errors import CourseError, LockedError, UsageError
@@ -31,10 +32,11 @@ def reset(context: Context, target: str, *, yes: bool) -> int:
         try:
             lesson, task = context.course.find_task(target)
         except UsageError as error:
-            files = ", ".join(task_files(context.course))
+            files = task_files(context.course)
+            near = did_you_mean(Path(target).name, files) or f"Files: {', '.join(files)}"
             raise UsageError(
                 f"{target!r} is neither a task nor a file of the course.",
-                f"Files: {files}" if target.endswith(".py") else error.remedy,
+                near if target.endswith(".py") else error.remedy,
             ) from error
         context.require_started(lesson)
         if not context.confirm(f"Put {task.title}, in {task.file}, back as it was given? A backup is kept.", yes=yes):

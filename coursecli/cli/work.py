@@ -60,7 +60,7 @@ def start(context: Context, reference: str | None) -> int:
     context.store.record_start(lesson.id)
     remember(context.workspace)
     console = context.console
-    console.print(clean(f"Lesson {lesson.number:02d} · {lesson.title}", "title"))
+    console.print(clean(lesson.heading, "title"))
     console.print(clean(lesson.manifest.summary))
     console.print()
     if changes:
@@ -106,7 +106,7 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
     context.writes = not context.instructor
     lesson, task = _task(context, reference)
     if not task.hints:
-        raise ContentError(f"The task {task.id} has no hints.", f"Read about it: intro2llm read {lesson.number:02d}")
+        raise ContentError(f"The task {task.id} has no hints.", f"Read about it: intro2llm read {task.id}")
     from coursecli.render.teaching import hint_view, task_notes
 
     console = context.console
@@ -126,7 +126,7 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
         console.print(
             Text.assemble(
                 ("\nThat was the last hint. The lesson explains it: ", "quiet"),
-                (f"intro2llm read {lesson.number:02d}", "command"),
+                (f"intro2llm read {task.id}", "command"),
             )
         )
     if upto > seen:  # last: a hint that cannot be recorded is worth reading all the same

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from coursecli.course.manifest import CourseManifest, LessonManifest, Stage, Task, read_manifest
+from coursecli.course.nearest import did_you_mean
 from coursecli.errors import ContentError, UsageError
 
 COURSE_VARIABLE = "INTRO2LLM_COURSE"
@@ -55,6 +56,11 @@ class Lesson:
     @property
     def title(self) -> str:
         return self.manifest.title
+
+    @property
+    def heading(self) -> str:
+        """How people read of it: `Lesson 02 · Normalisation and attention`."""
+        return f"Lesson {self.number:02d} · {self.title}"
 
     @property
     def tasks(self) -> list[Task]:
@@ -199,11 +205,9 @@ def _content_root() -> Path:
 
 
 def _unknown(kind: str, name: str, known: list[str], owner: str) -> UsageError:
-    from difflib import get_close_matches  # only when something is unknown
-
-    near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    near = did_you_mean(name, known)
     if near:
-        return UsageError(f"There is no {kind} {name!r}.", f"Did you mean {' or '.join(near)}?")
+        return UsageError(f"There is no {kind} {name!r}.", near)
     short = [known_name for known_name in known if "_" not in known_name]  # a lesson's number is name enough
     shown = ", ".join(short[:12]) + (" … All of them: intro2llm list" if len(short) > 12 else "")
     return UsageError(f"There is no {kind} {name!r}.", f"{owner[0].upper()}{owner[1:]}: {shown}")

@@ -6,14 +6,14 @@ A file that the learner has changed is never overwritten without a backup and a 
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from pathlib import Path
 
-from coursecli.course.build import build_solved, build_stubbed, build_variant
+from coursecli.course.build import build_solved
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.initial import given_files, init_workspace
 from coursecli.course.manifest import Task
 from coursecli.course.merge import merge
+from coursecli.course.nearest import did_you_mean
 from coursecli.course.restore import restore
 from coursecli.course.stubs import compose, definitions_of, owners
 from coursecli.course.workspace import Workspace
@@ -25,8 +25,6 @@ __all__ = [
     "FileChange",
     "apply_solution",
     "build_solved",
-    "build_stubbed",
-    "build_variant",
     "init_workspace",
     "reset_file",
     "reset_task",
@@ -196,5 +194,4 @@ def _file_of(course: Course, reference: str) -> str:
     )
     if wanted in known:
         return wanted
-    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
-    raise UsageError(f"The course has no file {reference!r}.", f"Did you mean {' or '.join(near)}?" if near else "")
+    raise UsageError(f"The course has no file {reference!r}.", did_you_mean(wanted, known))

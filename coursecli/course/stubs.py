@@ -98,7 +98,8 @@ def compose(
             if name not in present:
                 raise ContentError(f"{path}: {name!r} of task {part.task.id!r} ({part.lesson.short}) is not in it")
     last = upto.number if upto else max(lesson.number for lesson in course.lessons)
-    source = without(source, later_names(parts, last), imports=True)
+    given = any(file in lesson.manifest.given for lesson in written(course) if lesson.number <= last)
+    source = without(source, later_names(parts, last, whole_classes=not given), imports=True)
 
     kept = [part for part in parts if part.lesson.number <= last]
     solved = {name for part in kept if not blank(part.lesson, part.task) for name in part.task.helpers}
@@ -111,13 +112,16 @@ def compose(
     return blank_bodies(without(source, hidden - solved), labels)
 
 
-def later_names(parts: list[Owner], last: int) -> set[str]:
-    """The names of lessons after number `last`: those that they list, and classes in which only they list something."""
+def later_names(parts: list[Owner], last: int, *, whole_classes: bool = True) -> set[str]:
+    """The names of lessons after number `last`: those that they list, and classes in which only they list something.
+
+    Without `whole_classes`, for a file that is given before they come, such a class stays, less what they list.
+    """
     first: dict[str, int] = {}
     for part in parts:
         for name in (*part.task.symbols, *part.task.helpers):
             pieces = name.split(".")
-            for length in range(1, len(pieces) + 1):
+            for length in range(1 if whole_classes else len(pieces), len(pieces) + 1):
                 prefix = ".".join(pieces[:length])
                 first[prefix] = min(part.lesson.number, first.get(prefix, part.lesson.number))
     return {name for name, number in first.items() if number > last}

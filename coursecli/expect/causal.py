@@ -7,7 +7,7 @@ from typing import Any
 
 from coursecli.expect import numeric
 from coursecli.expect.numeric import Unreadable
-from coursecli.expect.outcome import failed, passed
+from coursecli.expect.outcome import failed, nothing_returned, passed
 from coursecli.expect.payload import Cell, Failure, Grid
 from coursecli.expect.words import brief, listed, number, plural
 
@@ -69,12 +69,14 @@ def _run(
     torch = numeric.torch_parts()
     try:
         if torch is None:
-            output = numeric.read(function(x.copy()))
+            result = function(x.copy())
         else:
             with torch.no_grad():
-                output = numeric.read(function(x.clone() if numeric.is_tensor(x) else x.copy()))
+                result = function(x.clone() if numeric.is_tensor(x) else x.copy())
+        output = numeric.read(result)
     except Unreadable as error:
-        failed(_failure(what, f"The output should be a tensor, but it is {error}.", mistake, []))
+        summary = f"The output should be a tensor, but it is {error}."
+        failed(_failure(what, summary, mistake, nothing_returned(result)))
     if not -len(output.shape) <= axis < len(output.shape) or output.shape[axis] != length:
         failed(
             _failure(

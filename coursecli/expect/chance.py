@@ -16,7 +16,7 @@ from typing import Any
 from coursecli.expect import numeric
 from coursecli.expect.lookalikes import Lookalikes, value_of
 from coursecli.expect.numeric import Unreadable
-from coursecli.expect.outcome import failed, passed
+from coursecli.expect.outcome import failed, nothing_returned, passed
 from coursecli.expect.payload import Cell, Failure, Grid
 from coursecli.expect.words import article, brief, listed, plural, type_name
 
@@ -57,7 +57,8 @@ def expect_distribution(
     except Unreadable as error:
         failed(_failure(what, f"The samples cannot be read as ids: {error}.", mistake))
     except Exception:
-        failed(_failure(what, f"The samples cannot be read as ids: {article(type_name(samples))}.", mistake))
+        summary = f"The samples cannot be read as ids: {article(type_name(samples))}."
+        failed(_failure(what, summary, mistake, nothing_returned(samples)))
     total = sum(counts.values())
     if not total:
         failed(_failure(what, "Nothing was drawn.", mistake))
@@ -224,5 +225,5 @@ def _shares(counts: Counter[int], wanted: dict[int, float], total: int) -> Grid:
     )
 
 
-def _failure(what: str, summary: str, mistake: str | None) -> Failure:
-    return Failure(kind="distribution", what=what, summary=summary, mistake=mistake)
+def _failure(what: str, summary: str, mistake: str | None, diagnosis: list[str] | None = None) -> Failure:
+    return Failure(kind="distribution", what=what, summary=summary, diagnosis=diagnosis or [], mistake=mistake)

@@ -102,6 +102,10 @@ def expect_dtype(actual: object, dtype: object, *, what: str, mistake: str | Non
         got = numeric.read(actual).dtype
     except Unreadable as error:
         wrong_type(actual, f"The value has no dtype: it is {error}.", expected=wanted, what=what, mistake=mistake)
+    family = {"torch": "tensor", "numpy": "array"}.get(wanted.partition(".")[0])
+    if family and numeric.family(actual) != family:
+        summary = f"This should be {FAMILIES[family]}, but it is {article(type_name(actual))}."
+        wrong_type(actual, summary, expected=wanted, what=what, mistake=mistake)
     if got == wanted:
         passed()
         return
@@ -136,8 +140,6 @@ def _expect_family(actual: object, wanted: Numeric, *, what: str, mistake: str |
 
 
 def _family_hint(actual: object, family: str, wanted: str) -> list[str]:
-    if actual is None:
-        return ["The function returned None: is there a path without `return`?"]
     if wanted == "number" and family == "tensor":
         return ["A tensor came back where a Python number is expected: `.item()` turns one into the other."]
     if wanted == "tensor" and family == "list":

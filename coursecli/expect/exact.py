@@ -11,7 +11,7 @@ from coursecli.expect.close import expect_close
 from coursecli.expect.equality import difference, missing_and_extra, same
 from coursecli.expect.factors import name_factor, simplest
 from coursecli.expect.lookalikes import Lookalikes, first_match
-from coursecli.expect.outcome import failed, passed, wrong_type
+from coursecli.expect.outcome import failed, nothing_returned, passed, wrong_type
 from coursecli.expect.payload import Failure
 from coursecli.expect.strings import named_characters, text_patterns
 from coursecli.expect.words import article, brief, listed, plural, type_name, visible
@@ -43,7 +43,7 @@ def expect_equal(
             summary=found,
             expected=brief(expected, 400),
             actual=brief(actual, 400),
-            diagnosis=_value_patterns(actual, expected),
+            diagnosis=nothing_returned(actual) or _value_patterns(actual, expected),
             mistake=mistake,
         )
     )

@@ -12,6 +12,7 @@ from coursecli.expect.words import brief, cut, visible
 
 LONGEST = 600
 """How many characters of a sentence are kept."""
+NOTHING_RETURNED = "None is what a function gives when its path ends without `return`: is one missing?"
 
 
 class ExpectationFailed(AssertionError):  # noqa: N818
@@ -54,7 +55,7 @@ def wrong_type(
     mistake: str | None,
     diagnosis: list[str] | None = None,
 ) -> NoReturn:
-    """The expectation does not hold: what came out is not the kind of value that could be compared."""
+    """The expectation does not hold: what came out is no value of a kind that could be compared. None is explained."""
     __tracebackhide__ = True
     failed(
         Failure(
@@ -63,7 +64,12 @@ def wrong_type(
             summary=summary,
             expected=expected,
             actual=brief(actual),
-            diagnosis=diagnosis or [],
+            diagnosis=diagnosis or nothing_returned(actual),
             mistake=mistake,
         )
     )
+
+
+def nothing_returned(actual: object) -> list[str]:
+    """What None in the place of a value means, as a sentence that is true wherever it came from."""
+    return [NOTHING_RETURNED] if actual is None else []

@@ -56,7 +56,10 @@ def expect_raises(
     match: str | None = None,
     mistake: str | None = None,
 ) -> Iterator[None]:
-    """The block raises `exception`, with a message in which the regular expression `match` is found."""
+    """The block raises `exception`, with a message in which the regular expression `match` is found.
+
+    `mistake` is that the exception is missing, or another one: the right one with another message does not name it.
+    """
     __tracebackhide__ = True
     kinds = exception if isinstance(exception, tuple) else (exception,)
     wanted = " or ".join(kind.__name__ for kind in kinds)
@@ -70,7 +73,8 @@ def expect_raises(
         if not isinstance(error, kinds):
             summary = f"{wanted} should be raised, but it was {type(error).__name__}."
         elif match and not re.search(match, _raw(error)):
-            summary = f"{wanted} is raised, but its message does not say what it should."
+            summary = f"{type(error).__name__} is right, but its message lacks {brief(match, 80)}."
+            mistake = None
         else:
             passed()
             return

@@ -1,7 +1,7 @@
 """`launch(Job) -> Running`: the one way in which foreign code is started. It never waits without a bound.
 
-The process gets stdin (empty), stdout, stderr, and three private descriptors: EVENTS to write lines to, TRACE for stack
-dumps, MESSAGE to read what it was told. What the lines mean is the caller's business. POSIX only.
+The process gets stdin (empty, or a pipe), stdout, stderr, and three private descriptors: EVENTS to write lines to,
+TRACE for stack dumps, MESSAGE to read what it was told. What the lines mean is the caller's business. POSIX only.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Job:
     """What the process can read from MESSAGE."""
     dumps: bool = False
     """The process writes its stack to TRACE on SIGUSR1: it is asked to, at the deadline, before it is killed."""
+    listens: bool = False
+    """Its stdin is a pipe, into which `Running.send` writes; otherwise it is empty."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = No
         )
     theirs: list[int] = []
     ours: dict[str, int] = {}
+    stdin: int | None = None
 
     def pipe(name: str) -> None:
         ours[name], write = os.pipe()
@@ -101,7 +104,11 @@ def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = No
 
     control, other = socket.socketpair()
     try:
-        theirs.append(os.open(os.devnull, os.O_RDONLY))
+        if job.listens:
+            read, stdin = os.pipe()
+            theirs.append(read)
+        else:
+            theirs.append(os.open(os.devnull, os.O_RDONLY))
         pipe("stdout")
         if output is None:
             pipe("stderr")
@@ -117,14 +124,14 @@ def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = No
         control.sendall(_order(job))
     except OSError as error:
         control.close()
-        for fd in ours.values():
+        for fd in (*ours.values(), *([] if stdin is None else [stdin])):
             os.close(fd)
         raise EnvironmentProblem(f"A process for the learner's code cannot be started: {error}") from error
     finally:
         other.close()
         for fd in theirs:
             os.close(fd)
-    return Running(control, ours, output, process, dumps=job.dumps)
+    return Running(control, ours, output, process, dumps=job.dumps, stdin=stdin)
 
 
 def start_supervisor(control: int, fds: list[int]) -> subprocess.Popen[bytes]:
@@ -165,8 +172,10 @@ class Running:
         process: subprocess.Popen[bytes] | None,
         *,
         dumps: bool,
+        stdin: int | None = None,
     ) -> None:
         self._control = control
+        self._stdin = stdin
         self._process = process
         self._stdout, self._stderr, self._trace = Head(), Head(), Tail()
         self._sinks: dict[str, Sink] = {
@@ -202,6 +211,23 @@ class Running:
         """Move the deadline: `seconds` from now. The job's own limit, kept by the supervisor, stays."""
         self._deadline = time.monotonic() + seconds
         self._dump_asked = False
+
+    def send(self, data: bytes) -> None:
+        """Write into the process's stdin (the job said that it `listens`). One that has ended hears nothing."""
+        with contextlib.suppress(BrokenPipeError):
+            while data and self._stdin is not None:
+                data = data[os.write(self._stdin, data) :]
+
+    def end_input(self) -> None:
+        """The process's stdin ends here."""
+        if self._stdin is not None:
+            os.close(self._stdin)
+            self._stdin = None
+
+    def interrupt(self) -> None:
+        """What Ctrl-C would do if the process were in the terminal: SIGINT, and it goes on as it likes."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"i")
 
     def kill(self, reason: Cause = "killed") -> None:
         """Ask for the end of the process and of everything it started. `lines` still yields what had been said."""
@@ -335,6 +361,7 @@ class Running:
                 budget -= 1
         for fd in self._pipes.values():
             os.close(fd)
+        self.end_input()
         self._selector.close()
         self._control.close()
         if self._process is not None:

@@ -14,10 +14,10 @@ MIB = 1 << 20
 class Limits:
     """What the supervisor enforces over the process and all its descendants together."""
 
-    seconds: float
-    """Wall clock, from start to the kill."""
-    memory_bytes: int = 4096 * MIB
-    """Private resident memory."""
+    seconds: float | None
+    """Wall clock, from start to the kill; None: as long as it takes."""
+    memory_bytes: int | None = 4096 * MIB
+    """Private resident memory; None: whatever there is."""
     processes: int = 256
     """Descendants alive at once: a fork bomb ends here."""
 

@@ -2,8 +2,9 @@
 
 It runs as a script with bare Python (standard library only), or in a fork of a template. It knows nothing of tests. The
 runner holds the other end of `control`: when that closes, for whatever reason, everything below this process dies.
-Protocol on `control`: the runner sends the order, one line of JSON, and later single bytes: `d` for a stack dump, `k`
-for the kill. The supervisor says which processes there are, at its start, and how it went, at its end: lines of JSON.
+Protocol on `control`: the runner sends the order, one line of JSON, and later single bytes: `d` for a stack dump, `i`
+for Ctrl-C, `k` for the kill. The supervisor says which processes there are, at its start, and how it went, at its end:
+lines of JSON.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from typing import Any
 
 POLL_SECONDS = 0.2
 REAP_SECONDS = 5.0
+_SIGNALS = {b"d": signal.SIGUSR1, b"i": signal.SIGINT}
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_bytes: int, processes: int) -> None:
+def supervise(
+    spawn: Callable[[], int], control: int, *, seconds: float | None, memory_bytes: int | None, processes: int
+) -> None:
     """Start the foreign process, wait for its end or a reason to end it, kill what is left, report on `control`."""
     started = time.monotonic()
     wake, wake_write = os.pipe()
@@ -44,7 +48,7 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
         status = _reap(worker, status)
         if status is not None:
             break
-        remaining = started + seconds - time.monotonic()
+        remaining = POLL_SECONDS if seconds is None else started + seconds - time.monotonic()
         if remaining <= 0:
             cause = "deadline"
             break
@@ -53,15 +57,16 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 512)
         if control in ready:
-            if _asks_for_dump(control):
-                os.kill(worker, signal.SIGUSR1)
+            asked = _signal_asked_for(control)
+            if asked is not None:
+                os.kill(worker, asked)
                 continue
             cause = "killed"  # asked for, or the runner is gone
             break
         below = descendants()
         used = sum(private_memory(pid) for pid in below)
         peak = max(peak, used)
-        if used > memory_bytes:
+        if memory_bytes is not None and used > memory_bytes:
             cause = "memory"
             break
         if len(below) > processes:
@@ -79,10 +84,10 @@ def supervise(spawn: Callable[[], int], control: int, *, seconds: float, memory_
     _say(control, report)
 
 
-def _asks_for_dump(control: int) -> bool:
+def _signal_asked_for(control: int) -> signal.Signals | None:
     with contextlib.suppress(OSError):
-        return os.read(control, 1) == b"d"
-    return False
+        return _SIGNALS.get(os.read(control, 1))
+    return None
 
 
 def descendants() -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class TaskState:
     attempts: int
     hints: int
     """The highest hint seen: 0 to 3."""
+    unwritten: bool = False
+    """At the last verdict a definition of it was still a stub."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def course_state(course: Course, workspace: Workspace, store: Store) -> CourseSt
     states = []
     for lesson in course.lessons:
         count = lesson_attempts.get(lesson.id, 0)
-        history = _History(course, lesson, store.decisive_attempts(lesson.id) if count else [], gatherer)
+        attempts = store.decisive_attempts(lesson.id) if count else []
+        history = _History(course, lesson, attempts, gatherer, store.unwritten)
         state = LessonState(
             lesson=lesson,
             locked_by=[]
@@ -120,6 +124,8 @@ class _History:
     lesson: Lesson
     attempts: list[Attempt]
     gatherer: Gatherer
+    unwritten: Callable[[int], set[str]]
+    """The tasks of an attempt, by its number, that are not written."""
     _now: Evidence | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -167,13 +173,15 @@ class _History:
         return list(dict.fromkeys(reasons))
 
     def task_state(self, task: Task, attempts: int, hints: int) -> TaskState:
+        passes_now, decided = self._task_now(task), self._decided(task)
         return TaskState(
             task=task,
             ever_passed=self._ever(task),
-            passes_now=self._task_now(task),
+            passes_now=passes_now,
             stale=self._task_reasons(task),
             attempts=attempts,
             hints=hints,
+            unwritten=decided is not None and not passes_now and task.id in self.unwritten(decided.seq),
         )
 
     def _ever(self, task: Task) -> bool:
@@ -228,12 +236,12 @@ def _next_step(states: list[LessonState], current: LessonState | None) -> tuple[
     if task is None:
         return "intro2llm check", f"Every task of {current.lesson.short} has passed: check the whole lesson."
     work = f"{task.task.title}, in {task.task.file}"
-    if task.passes_now is False:
+    if task.passes_now is False and not task.unwritten:
         return (
             "intro2llm check",
             f"{work} does not pass yet. Edit it and check again, or: intro2llm hint {task.task.id}",
         )
-    if task.stale:
+    if task.stale and not task.unwritten:
         before = "passed" if task.ever_passed else "failed"
         return "intro2llm check", f"{work} {before} before; the code or the course has changed since."
     return "intro2llm check", f"Write {work}, then check it."

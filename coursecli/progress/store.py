@@ -178,6 +178,16 @@ class Store:
             for row in reversed(rows)
         ]
 
+    def unwritten(self, seq: int) -> set[str]:
+        """The tasks of one attempt that a stub answered for: a definition of theirs was not written yet."""
+        with self._reading():
+            rows = self._connection.execute(
+                "SELECT DISTINCT task FROM attempt_tests JOIN tests ON tests.id = test "
+                "WHERE attempt = ? AND outcome = 'not_written'",
+                (seq,),
+            ).fetchall()
+        return {task for (task,) in rows}
+
     def tests(self, seq: int) -> list[StoredTest]:
         """The tests of one attempt, in the order in which they ran."""
         with self._reading():

@@ -16,6 +16,7 @@ from coursecli.render import mathematics
 from coursecli.render.console import PROSE_WIDTH, visible
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
+HEADING = re.compile(r"^(#{1,6}) +(.*?)[ #]*$")
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 INLINE = re.compile(r"(?<![\\$])\$(?![\s$])((?:\\.|[^$\\\n]|\n(?!\s*\n))+?)(?<![\s\\])\$(?![\d$])")
 """As pandoc has it: no space inside either dollar, no digit after the second, so that "$5 and $6" stays text."""
@@ -35,6 +36,22 @@ def lesson_view(text: str, *, width: int) -> RenderableType:
             code = kind == "code"
             parts.append(Markdown(content if code else with_inline(content), code_theme="ansi_dark"))
     return Constrain(Group(*parts), width)
+
+
+def section(text: str, title: str) -> str:
+    """What stands under the heading with this title, down to the next of its rank; the whole text without one."""
+    position, start, rank, fence = 0, 0, 0, ""
+    for line in text.splitlines(keepends=True):
+        mark, heading = FENCE.match(line), HEADING.match(line)
+        if mark and (not fence or mark[1].startswith(fence)):
+            fence = "" if fence else mark[1]
+        elif heading and not fence:
+            if rank and len(heading[1]) <= rank:
+                return text[start:position]
+            if not rank and heading[2] == title:
+                start, rank = position, len(heading[1])
+        position += len(line)
+    return text[start:]
 
 
 def split(text: str) -> Iterator[tuple[str, str]]:

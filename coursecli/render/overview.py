@@ -22,6 +22,8 @@ def task_words(task: TaskState) -> tuple[str, str, str]:
     """Sign, words and style of a task's state."""
     if task.passes_now:
         return "✓", "passed", "good"
+    if task.unwritten and not task.ever_passed:
+        return "○", "to write, when last checked" if task.stale else "not written yet", "wait"
     if task.passes_now is False:
         return "✗", "fails now, passed before" if task.ever_passed else "does not pass yet", "bad"
     if task.ever_passed:
@@ -73,7 +75,7 @@ def status_view(course: Course, state: CourseState, *, workspace: str, width: in
     if state.current is not None:
         entry = state.lesson(state.current)
         lesson = entry.lesson
-        parts += [Text(), clean(f"Lesson {lesson.number:02d} · {lesson.title}", "title")]
+        parts += [Text(), clean(lesson.heading, "title")]
         parts.append(clean(f"{lesson.manifest.summary} About {_duration(lesson.manifest.minutes)}.", "quiet"))
         table = _table(width)
         for task in entry.tasks:
@@ -96,7 +98,7 @@ def home_view(course: Course, state: CourseState) -> RenderableType:
     line = Text()
     if state.current is not None:
         entry = state.lesson(state.current)
-        line = clean(f"Lesson {entry.lesson.number:02d} · {entry.lesson.title}: {lesson_words(entry)[1]}")
+        line = clean(f"{entry.lesson.heading}: {lesson_words(entry)[1]}")
     return Group(_heading(course, state), *([line] if line else []), Text(), next_view(state))
 
 

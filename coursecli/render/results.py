@@ -105,6 +105,8 @@ class ResultView:
             parts.append(clean(test.note))
         if test.error is not None and test.error.frames and test.outcome != "not_written":
             parts += [Text(), *self._code(test.error.frames[-1]), *self._called_from(test.error.frames[:-1])]
+        elif test.outcome in ("timeout", "crashed"):  # whoever could have told the line was killed as well
+            parts += [Text(), *self._where(task)]
         if test.output:
             parts += [Text(), *_output(test)]
         return Group(*parts)
@@ -135,7 +137,7 @@ class ResultView:
                 table.add_row(Text(sign, style), Text.assemble((words, style), f": {plural(waiting, 'test')}"))
         if table.row_count:
             parts.append(table)
-        if failed and not everything:
+        if failed_here and not everything:
             command = f"intro2llm check {self._name} --all"
             parts.append(Text.assemble(("Every failing test, whole: ", "quiet"), (command, "command")))
         return Group(*parts)
@@ -164,6 +166,7 @@ class ResultView:
         lesson, _, symbol = test.error.message.partition(" · ") if test.error else ("", "", "")
         if not symbol:  # otherwise the stub has said it: "lesson02 · RMSNorm.forward"
             lesson, symbol = self.lesson.short, task.symbols[0]
+        about = task.id if lesson == self.lesson.short else lesson
         parts: list[RenderableType] = []
         if frame is not None:
             parts += [
@@ -176,7 +179,7 @@ class ResultView:
         return [
             *parts,
             Text(),
-            Text.assemble("Read about it: ", clean(f"intro2llm read {lesson}", "command")),
+            Text.assemble("Read about it: ", clean(f"intro2llm read {about}", "command")),
         ]
 
     def _where(self, task: Task) -> list[RenderableType]:
@@ -193,7 +196,9 @@ class ResultView:
         ]
 
     def _called_from(self, frames: list[Frame]) -> list[RenderableType]:
-        return [clean(f"called from {_place(frame)}", "quiet") for frame in reversed(frames[-3:])]
+        """The last callers, each place once: of a function that calls itself without end there is only one."""
+        places = dict.fromkeys(_place(frame) for frame in reversed(frames))
+        return [clean(f"called from {place}", "quiet") for place in list(places)[:3]]
 
     def _last_words(self, first: TestResult | None) -> Iterable[RenderableType]:
         """Where to get a hint: for the part that is to blame, the task that fails, or the only one that was checked."""
@@ -208,13 +213,13 @@ def passed_view(lesson: Lesson, state: CourseState, unlocked: list[LessonState])
     """Both suites passed: what was learnt, what the model can do now, what is open now, the next command."""
     unlocks = lesson.manifest.unlocks
     parts: list[RenderableType] = [
-        Text.assemble(("✓ ", "good"), clean(f"Lesson {lesson.number:02d} · {lesson.title}: passed", "title")),
+        Text.assemble(("✓ ", "good"), clean(f"{lesson.heading}: passed", "title")),
         Text(),
         _labelled("Learnt", unlocks.learned),
         _labelled("Now", unlocks.can_now),
     ]
     for entry in unlocked:
-        parts.append(_labelled("Open", f"lesson {entry.lesson.number:02d} · {entry.lesson.title}"))
+        parts.append(_labelled("Open", entry.lesson.heading))
     if unlocks.features:
         parts.append(_labelled("Open", "the commands " + ", ".join(unlocks.features)))
     return Group(*parts, Text(), _labelled("Next", state.next_command, "command"), _labelled("", state.next_reason))

@@ -24,7 +24,7 @@ LATEST = 10
 
 def lesson_notes(lesson: Lesson, attempts: list[Attempt]) -> RenderableType:
     """A lesson for its teacher: the teaching notes, the misconceptions by task, the attempts so far."""
-    parts: list[RenderableType] = [clean(f"Lesson {lesson.number:02d} · {lesson.title}", "title")]
+    parts: list[RenderableType] = [clean(lesson.heading, "title")]
     if lesson.manifest.teaching_notes:
         parts.append(Padding(clean(lesson.manifest.teaching_notes.strip()), (0, 0, 0, 2), expand=False))
     catalogue = load_mistakes(lesson)

@@ -53,3 +53,27 @@ class TransformerBlock(nn.Module):
             (B, T, C), in the dtype of `hidden_states`: the block adds in that dtype, and converts nothing.
         """
         raise NotImplementedError("lesson03 · TransformerBlock.forward")
+
+    def forward_with_cache(
+        self,
+        hidden_states: Tensor,
+        past_key_value: tuple[Tensor, Tensor] | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run both branches for the new tokens only; the attention sees the past through the cache.
+
+        The same as `forward` with `is_causal=True`, but for the attention, which is `self_attn.forward_with_cache`: it
+        is handed the cache and both options as they are. The norms and the mlp treat each token alone and need no past.
+
+        Args:
+            hidden_states: (B, T, C), the new tokens only. It is not changed.
+            past_key_value: what this block gave back for the tokens before, or None. It is not changed.
+            position_ids: integer positions (B, T) or (T,), or None.
+            attention_mask: bool, True = may attend, broadcasting to (B, H, T, S) with S = past + T, or None.
+
+        Returns:
+            (B, T, C), and the cache of `self_attn` for all S tokens.
+        """
+        raise NotImplementedError("lesson04 · TransformerBlock.forward_with_cache")

@@ -61,13 +61,14 @@ class BPETokenizer(BaseTokenizer):
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of `tokenize(text)`. Words repeat, so the ids of every pretoken are remembered (up to a limit)."""
         ids: list[int] = []
+        id_of, unk = self.vocab.get, self.unk_token_id
         for pretoken in self._pretokenize(text):
             known = self._known.get(pretoken)
             if known is None:
                 if len(self._known) >= CACHE_LIMIT:
                     self._known.clear()
                 tokens = self.apply_merges(self.symbols(pretoken))
-                known = self._known[pretoken] = tuple([self.vocab.get(token, self.unk_token_id) for token in tokens])
+                known = self._known[pretoken] = tuple([id_of(token, unk) for token in tokens])
             ids += known
         return ids
 

@@ -2,8 +2,8 @@
 
 Letters: B batch, T query tokens, S key tokens (T = S unless a cache holds the past), C channels, H heads, D head size.
 
-Masks are boolean, True = may attend. Left for later: the key-value cache (lesson 04), fewer key heads than query heads
-and sliding windows (lesson 15).
+Masks are boolean, True = may attend. Later lessons add to this file: lesson 04 the key-value cache, lesson 15 fewer key
+heads than query heads and sliding windows.
 """
 
 import torch
@@ -223,3 +223,49 @@ class MultiHeadAttention(nn.Module):
             dropout_p=self.attention_dropout if self.training else 0.0,
         )  # (B, H, T, D)
         return self.o_proj(merge_heads(heads))
+
+    def forward_with_cache(
+        self,
+        hidden_states: Tensor,
+        past_key_value: tuple[Tensor, Tensor] | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Like `forward` with `is_causal=True`, for the last T tokens of a text whose first tokens went before.
+
+        Only the T new tokens are projected. Their queries attend to S = past + T keys: those of the past, then their
+        own. Feeding a text in pieces, each with the cache that the piece before gave back, gives what one call of
+        `forward` with the whole text gives, up to rounding; the pieces may have any lengths.
+
+        The cache is a pair (key, value) as `project` made them: keys normalised and rotated to their own positions, so
+        that nothing in it ever has to be computed again. There is no other state: whoever calls keeps the cache, and
+        `past_key_value` is not changed, so that two texts may go on from one past.
+
+        Args:
+            hidden_states: (B, T, C), the new tokens only.
+            past_key_value: keys and values of the tokens before, each (B, H, past, D); None means that there are none.
+            position_ids: (B, T) or (T,), where the new tokens stand; None means past, …, past + T - 1.
+            attention_mask: broadcasts to (B, H, T, S), True = may attend. It holds beside the causal mask, which always
+                holds.
+
+        Returns:
+            The output for the new tokens, (B, T, C), and the pair (key, value) for all S tokens, each (B, H, S, D).
+        """
+        T = hidden_states.shape[1]
+        past = 0 if past_key_value is None else past_key_value[0].shape[-2]
+        if position_ids is None:
+            position_ids = torch.arange(past, past + T, device=hidden_states.device)
+        query, key, value = self.project(hidden_states, position_ids)  # (B, H, T, D)
+        if past_key_value is not None:
+            key = torch.cat((past_key_value[0], key), dim=-2)  # (B, H, S, D)
+            value = torch.cat((past_key_value[1], value), dim=-2)
+        heads = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attention_mask=attention_mask,
+            is_causal=T > 1,  # the last token of all has no future
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )  # (B, H, T, D)
+        return self.o_proj(merge_heads(heads)), (key, value)

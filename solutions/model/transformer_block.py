@@ -65,3 +65,34 @@ class TransformerBlock(nn.Module):
         )  # (B, T, C)
         hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+
+    def forward_with_cache(
+        self,
+        hidden_states: Tensor,
+        past_key_value: tuple[Tensor, Tensor] | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run both branches for the new tokens only; the attention sees the past through the cache.
+
+        The same as `forward` with `is_causal=True`, but for the attention, which is `self_attn.forward_with_cache`: it
+        is handed the cache and both options as they are. The norms and the mlp treat each token alone and need no past.
+
+        Args:
+            hidden_states: (B, T, C), the new tokens only. It is not changed.
+            past_key_value: what this block gave back for the tokens before, or None. It is not changed.
+            position_ids: integer positions (B, T) or (T,), or None.
+            attention_mask: bool, True = may attend, broadcasting to (B, H, T, S) with S = past + T, or None.
+
+        Returns:
+            (B, T, C), and the cache of `self_attn` for all S tokens.
+        """
+        attended, present_key_value = self.self_attn.forward_with_cache(
+            self.input_layernorm(hidden_states),
+            past_key_value,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+        )  # (B, T, C)
+        hidden_states = hidden_states + attended
+        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states)), present_key_value

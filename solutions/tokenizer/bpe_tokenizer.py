@@ -70,13 +70,14 @@ class BPETokenizer(BaseTokenizer):
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of `tokenize(text)`. Words repeat, so the ids of every pretoken are remembered (up to a limit)."""
         ids: list[int] = []
+        id_of, unk = self.vocab.get, self.unk_token_id
         for pretoken in self._pretokenize(text):
             known = self._known.get(pretoken)
             if known is None:
                 if len(self._known) >= CACHE_LIMIT:
                     self._known.clear()
                 tokens = self.apply_merges(self.symbols(pretoken))
-                known = self._known[pretoken] = tuple([self.vocab.get(token, self.unk_token_id) for token in tokens])
+                known = self._known[pretoken] = tuple([id_of(token, unk) for token in tokens])
             ids += known
         return ids
 
@@ -159,16 +160,16 @@ class BPETokenizer(BaseTokenizer):
         Example: with merges [("b", "c"), ("a", "b")], ["a", "b", "c"] → ["a", "bc"].
         """
         tokens = list(symbols)
-        never = len(self.merges)
-        ranks = [self.ranks.get(pair, never) for pair in pairwise(tokens)]  # ranks[i] is that of tokens[i], tokens[i+1]
-        while (best := min(ranks, default=never)) < never:
+        rank, never = self.ranks.get, len(self.merges)
+        ranks = [rank(pair, never) for pair in pairwise(tokens)]  # ranks[i] is that of tokens[i], tokens[i + 1]
+        while ranks and (best := min(ranks)) < never:
             i = ranks.index(best)
-            tokens[i : i + 2] = [tokens[i] + tokens[i + 1]]
+            joined = tokens[i] = tokens[i] + tokens.pop(i + 1)
             del ranks[i]
             if i > 0:
-                ranks[i - 1] = self.ranks.get((tokens[i - 1], tokens[i]), never)
+                ranks[i - 1] = rank((tokens[i - 1], joined), never)
             if i < len(ranks):
-                ranks[i] = self.ranks.get((tokens[i], tokens[i + 1]), never)
+                ranks[i] = rank((joined, tokens[i + 1]), never)
         return tokens
 
     def save(self, directory: str | Path) -> None:

@@ -36,7 +36,8 @@ class ByteLevelTokenizer(BPETokenizer):
 
         Example: "é!" → ["Ã", "©", "!"].
         """
-        return list(pretoken.encode("utf-8").decode("latin-1").translate(bytes_to_unicode()))
+        character = bytes_to_unicode()
+        return [character[byte] for byte in pretoken.encode("utf-8")]
 
     def alphabet(self, pretokens: Iterable[str]) -> list[str]:
         """The characters of all 256 bytes, sorted as characters (so "!" is first and "Ń" last), whatever occurs."""

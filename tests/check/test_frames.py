@@ -101,6 +101,16 @@ def test_of_several_threads_the_current_one_counts_unless_it_has_nothing_of_the_
     assert [frame.line for frame in dumped_frames(other + current.format("/lib/threading.py"), root)] == [3]
 
 
+def test_a_path_that_is_not_ascii_is_found_in_a_dump(tmp_path: Path):
+    file = tmp_path / "my model – ü" / "code.py"
+    file.parent.mkdir()
+    file.write_text("import faulthandler, sys\nfaulthandler.dump_traceback(sys.stdout)\n", encoding="utf-8")
+    dump = subprocess.run([sys.executable, file], capture_output=True, text=True, check=True).stdout
+    assert str(file) not in dump
+    [frame] = dumped_frames(dump, file.parent)
+    assert (frame.file, frame.line) == ("code.py", 2)
+
+
 def test_a_dump_without_the_learner_has_no_frames(root: Path):
     with tempfile.TemporaryFile("w+") as file:
         faulthandler.dump_traceback(file)

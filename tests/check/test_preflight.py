@@ -6,10 +6,11 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 
 from coursecli.check.preflight import preflight
 from coursecli.check.results import Problem
-from coursecli.check.shortcuts import uses
+from coursecli.check.shortcuts import spellings, uses
 from tests.checking import Shop
 
 FORBIDDEN = ["torch.nn.functional.layer_norm", "torch.nn.LayerNorm", "math.prod", "builtins.sorted"]
@@ -148,6 +149,35 @@ def test_a_shortcut_in_the_file_of_another_task_does_not_stop_this_one(shop: Sho
 )
 def test_shortcuts_are_seen_through_their_aliases(source: str, name: str, line: int):
     assert uses(ast.parse(source), FORBIDDEN)[0] == (name, line)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "line"),
+    [
+        ("import torch\ntorch.ops.aten.layer_norm(x)", "torch.ops.aten.layer_norm", 2),
+        ("import torch\ntorch.ops.aten.layer_norm.default(x)", "torch.ops.aten.layer_norm", 2),
+        ("import torch\naten = torch.ops.aten\naten.layer_norm(x)", "torch.ops.aten.layer_norm", 3),
+        ("from torch import ops\nops.aten.layer_norm(x)", "torch.ops.aten.layer_norm", 2),
+        ("import torch\ntorch._C._nn.layer_norm(x)", "torch._C._nn.layer_norm", 2),
+        ("from torch._C._nn import layer_norm", "torch._C._nn.layer_norm", 1),
+        ("import torch\ntorch.layer_norm(x)", "torch.layer_norm", 2),
+        ("import torch\ntorch.ops.aten.bmm(x, y)", "torch.ops.aten.bmm", 2),
+    ],
+)
+def test_other_spellings_of_a_forbidden_function_are_shortcuts_too(source: str, name: str, line: int):
+    rules = spellings({"torch.nn.functional.layer_norm": 1, "torch.bmm": 2, "torch.nn.LayerNorm": 3})
+    assert uses(ast.parse(source), rules)[0] == (name, line)
+    assert rules[name] == (2 if name.endswith("bmm") else 1)
+
+
+def test_every_other_spelling_is_the_same_function():
+    x = torch.randn(2, 3, 4)
+    functional = torch.nn.functional
+    for function, arguments in {"layer_norm": ([4],), "softmax": (-1,), "relu": (), "gelu": (), "silu": ()}.items():
+        expected = getattr(functional, function)(x, *arguments)
+        for owner in (torch, torch.ops.aten, torch._C._nn):
+            if hasattr(owner, function):
+                assert torch.equal(getattr(owner, function)(x, *arguments), expected)
 
 
 @pytest.mark.parametrize(

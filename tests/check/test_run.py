@@ -9,7 +9,7 @@ import pytest
 
 from coursecli.check.events import Collected, Event, Finished, Footer, Hello, Started
 from coursecli.check.verdict import first_failure
-from coursecli.course.scaffold import build_stubbed
+from coursecli.course.build import build_stubbed
 from tests.checking import Shop, only
 
 

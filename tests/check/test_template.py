@@ -17,7 +17,7 @@ import pytest
 from coursecli.check import template as module
 from coursecli.check.results import CheckResult
 from coursecli.check.template import Template, open_template
-from coursecli.course.scaffold import build_stubbed
+from coursecli.course.build import build_stubbed
 from tests.checking import Shop, marked, only, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no template is offered")

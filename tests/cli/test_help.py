@@ -10,12 +10,14 @@ AUTHOR_COMMANDS = ["sync", "check", "new-lesson"]
 
 def test_every_command_is_in_the_help(newcomer):
     text = newcomer("--help").text
-    assert len(COMMANDS) == 12
-    for name in [*COMMANDS, "dev"]:
+    assert len(COMMANDS) == 16
+    for name in [*COMMANDS, "export", "dev"]:
         assert f" {name} " in text
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "dev", *(f"dev {name}" for name in AUTHOR_COMMANDS)])
+@pytest.mark.parametrize(
+    "name", [*COMMANDS, "export", "export hf", "dev", *(f"dev {name}" for name in AUTHOR_COMMANDS)]
+)
 def test_every_command_has_an_example(newcomer, name):
     out = newcomer(*name.split(), "--help").out
     example = out.partition("Example:\n")[2].split("\n\n")[0]
@@ -30,6 +32,12 @@ def test_help_fits_the_screen(newcomer, columns):
     for arguments in (["--help"], ["check", "--help"], ["init", "-h"]):
         out = newcomer(*arguments, COLUMNS=str(columns)).out
         assert max(map(len, out.splitlines())) <= max(columns, 46)  # an example is not broken into lines
+
+
+@pytest.mark.parametrize("name", ["", "check", "dev check", "dev new-lesson"])
+def test_narrow_help_breaks_no_word(newcomer, name):
+    narrow, wide = (newcomer(*name.split(), "--help", COLUMNS=columns).out for columns in ("40", "100"))
+    assert set(narrow.split()) <= set(wide.split())
 
 
 def test_version(newcomer):

@@ -19,7 +19,7 @@ def test_a_learner_goes_from_nothing_to_the_end(newcomer):
     stub = newcomer("check")
     assert stub.code == 1
     assert "Write discount next: it is in toyshop/prices.py, line" in stub.text
-    assert "intro2llm read lesson01" in stub.text
+    assert "intro2llm read discount" in stub.text
     assert "intro2llm hint discount" in stub.text
 
     newcomer.write("discount", "return price * percent / 100")
@@ -33,7 +33,7 @@ def test_a_learner_goes_from_nothing_to_the_end(newcomer):
     assert passed.code == 0
     assert "Lesson 01 · Prices: passed" in passed.text
     assert "Your shop can print a receipt." in passed.text
-    assert "Open lesson 02 · Baskets" in passed.text
+    assert "Open Lesson 02 · Baskets" in passed.text
     assert "intro2llm start lesson02" in passed.text
 
     assert "Lesson 02 · Baskets" in newcomer("next").text, "next starts the next lesson"
@@ -124,7 +124,7 @@ def test_hints_come_one_by_one_and_are_recorded(learner):
     learner("hint", "discount")
     last = learner("hint", "discount")
     assert "Hint 3 of 3" in last.text
-    assert "intro2llm read 01" in last.text
+    assert "intro2llm read discount" in last.text
     assert "Hint 1 of 3" in (both := learner("hint", "average", "--level", "2")).text
     assert "Hint 2 of 3" in both.text
     with sqlite3.connect(learner.workspace / ".intro2llm" / "progress.db") as database:

@@ -41,6 +41,20 @@ def test_reset_asks_keeps_a_backup_and_says_where(learner):
     assert backup_in(learner, accepted.text) == mine
 
 
+def test_the_question_ends_before_the_answer_begins(learner):
+    asked = learner.terminal("reset", "discount", act=answer(b"n")).out
+    assert "[y/N]" in [line.strip()[:5] for line in asked.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("price.py", "prices.py"), ("baskets", "basket"), ("total", "basket-total"), ("x.py", "Files: ")]
+)
+def test_reset_of_what_is_not_there_names_what_is_near(learner, name, near):
+    unknown = learner("reset", name)
+    assert unknown.code == 2
+    assert near in unknown.err.splitlines()[1]
+
+
 @pytest.mark.parametrize("name", ["prices.py", "toyshop/prices.py"])
 def test_reset_of_a_file(learner, name):
     as_given = learner.file("prices.py").read_text()
@@ -96,6 +110,13 @@ def test_reading_a_lesson(learner):
     assert "100" in block[bar + 1]
     assert 'add("ball", 5.0, count=2)   [car 80.00 × 1, ball 5.00 × 2]' in shown.out
     assert "Lesson 1 · Prices" in learner.terminal("read", "1").text
+
+
+def test_reading_about_a_task(learner):
+    shown = learner("read", "basket-add").text
+    assert shown.startswith("Putting things in")
+    assert "Lesson 1 · Prices" not in shown
+    assert "The total" not in shown
 
 
 def test_instructors_see_hints_misconceptions_references_and_attempts(learner):

@@ -48,6 +48,27 @@ def test_an_unknown_name_leads_to_the_nearest_ones(toy: Course, name: str, near:
     assert near in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("total", "Did you mean basket-total?"),
+        ("basket", "Did you mean basket-add, basket-total or lesson02_baskets?"),
+        ("BASKETT", "Did you mean basket-total?"),
+        ("discounts", "Did you mean discount?"),
+    ],
+)
+def test_names_that_begin_with_it_or_contain_it_come_before_those_spelled_alike(
+    toy: Course, name: str, remedy: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        toy.resolve(name)
+    assert caught.value.remedy == remedy
+
+
+def test_a_lesson_has_a_heading(toy: Course) -> None:
+    assert toy.lesson("2").heading == "Lesson 02 · Baskets"
+
+
 def test_the_course_says_where_its_parts_are(toy: Course) -> None:
     assert (toy.package_name, toy.package_dir, toy.solutions_dir) == ("toyshop", TOY / "toyshop", TOY / "solutions")
     lesson = toy.lessons[0]

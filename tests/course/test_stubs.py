@@ -253,6 +253,19 @@ def test_a_class_of_which_only_a_later_lesson_has_parts_comes_with_that_lesson(t
     assert "given = 1" in compose(course, "baskets.py", upto=course.lessons[1])
 
 
+def test_a_class_of_a_given_file_stays_when_a_later_lesson_has_parts_of_it(tmp_path: Path) -> None:
+    root = shutil.copytree(TOY, tmp_path / "course")
+    (root / "solutions" / "till.py").write_text("class Till:\n    given = 1\n\n    def pay(self):\n        return 2\n")
+    stage = root / "stage01_shop"
+    first, second = stage / "lesson01_prices" / "lesson.yaml", stage / "lesson02_baskets" / "lesson.yaml"
+    first.write_text(first.read_text().replace("given: [receipt.py]", "given: [receipt.py, till.py]"))
+    task = "  - {id: pay, title: Pay, file: till.py, symbols: [Till.pay]}\n"
+    second.write_text(second.read_text().replace("tasks:\n", f"tasks:\n{task}"))
+    course = load_course(root)
+    assert compose(course, "till.py", upto=course.lessons[0]) == "class Till:\n    given = 1\n"
+    assert 'NotImplementedError("lesson02 · Till.pay")' in compose(course, "till.py", upto=course.lessons[1])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -55,6 +55,14 @@ def test_no_exception_another_exception_and_another_message_are_told_apart():
     assert other.actual == "TypeError: no"
     words = failing(expect_raises(ValueError, what="x", match="positive"), lambda: throw(ValueError("bad"))).payload
     assert (words.expected, words.actual) == ("ValueError with a message that matches 'positive'", "ValueError: bad")
+    assert words.summary == "ValueError is right, but its message lacks 'positive'."
+
+
+def test_the_right_exception_with_another_message_is_not_the_mistake_of_a_missing_one():
+    refuses = {"what": "x", "match": "positive", "mistake": "not-refused"}
+    assert failing(expect_raises(ValueError, **refuses), lambda: None).payload.mistake == "not-refused"
+    assert failing(expect_raises(ValueError, **refuses), lambda: throw(KeyError("n"))).payload.mistake == "not-refused"
+    assert failing(expect_raises(ValueError, **refuses), lambda: throw(ValueError("bad"))).payload.mistake is None
 
 
 def test_the_exception_that_came_instead_is_the_cause():

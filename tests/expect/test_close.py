@@ -8,7 +8,17 @@ import numpy
 import pytest
 import torch
 
-from coursecli.expect import expect_close, expect_dtype, expect_shape
+from coursecli.expect import (
+    expect_causal,
+    expect_close,
+    expect_distribution,
+    expect_dtype,
+    expect_equal,
+    expect_gradient,
+    expect_shape,
+    expect_text,
+    expect_tokens,
+)
 
 X = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)) + 2.0
 
@@ -109,9 +119,25 @@ def test_values_that_look_equal_get_more_digits(failure_of):
     assert failure.summary == "Expected 1.0, but it is 1.0000001."
 
 
-def test_none_is_explained(failure_of):
-    assert failure_of(expect_close, None, X).diagnosis == [
-        "The function returned None: is there a path without `return`?"
+@pytest.mark.parametrize(
+    ("expectation", "arguments"),
+    [
+        (expect_close, (None, X)),
+        (expect_shape, (None, (2, 3))),
+        (expect_dtype, (None, torch.float32)),
+        (expect_equal, (None, 3)),
+        (expect_equal, (None, {"a": 1})),
+        (expect_equal, (None, X)),
+        (expect_tokens, (None, ["a"])),
+        (expect_text, (None, "a")),
+        (expect_gradient, (lambda x: None, [X])),
+        (expect_causal, (lambda x: None, torch.ones(1, 4, 2))),
+        (expect_distribution, (None, [0.5, 0.5])),
+    ],
+)
+def test_none_is_explained(failure_of, expectation, arguments):
+    assert failure_of(expectation, *arguments).diagnosis == [
+        "None is what a function gives when its path ends without `return`: is one missing?"
     ]
 
 
@@ -130,6 +156,20 @@ def test_a_wrong_dtype_comes_with_its_likely_cause(got, wanted, words, failure_o
     failure = failure_of(expect_dtype, torch.ones(2, dtype=got), wanted)
     assert (failure.actual, failure.expected) == (str(got), str(wanted))
     assert words in failure.diagnosis[0]
+
+
+@pytest.mark.parametrize(
+    ("actual", "dtype", "words"),
+    [
+        ([[True, False]], torch.bool, "a torch.Tensor, but it is a list."),
+        (True, torch.bool, "a torch.Tensor, but it is a bool."),
+        (X.numpy(), torch.float32, "a torch.Tensor, but it is a numpy.ndarray."),
+        (X, numpy.float32, "a numpy array, but it is a torch.Tensor."),
+    ],
+)
+def test_a_value_of_another_kind_has_no_wrong_dtype(actual, dtype, words, failure_of):
+    failure = failure_of(expect_dtype, actual, dtype)
+    assert (failure.kind, failure.summary) == ("type", f"This should be {words}")
 
 
 def test_dtypes_of_torch_and_numpy_pass():

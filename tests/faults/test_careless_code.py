@@ -95,6 +95,14 @@ def test_leaving_at_import(shop: Shop, code: str):
     assert {test.outcome for test in result.tests} == {"not_run"}
 
 
+@pytest.mark.parametrize("where", ["average", "prices_py"])
+def test_emptying_the_imported_modules_is_said_to_be_the_codes_doing(shop: Shop, where: str):
+    result = shop.check(shop.package(**{where: "import sys\nsys.modules.clear()"}))
+    assert_refused(result, "tampered")
+    assert result.problem is not None
+    assert "emptied sys.modules" in result.problem.summary
+
+
 def test_plain_pytest_is_fooled_by_leaving_at_import(shop: Shop):
     assert plain_pytest(shop, shop.package(prices_py=AT_IMPORT["os-exit"])) == 0
 

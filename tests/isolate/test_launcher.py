@@ -307,7 +307,7 @@ def test_importing_it_needs_nothing_that_windows_lacks():
     code = """
 import sys
 sys.modules.update(dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios", "pty"]))
-import coursecli.isolate, coursecli.check.run, coursecli.check.template
+import coursecli.isolate, coursecli.check.run, coursecli.check.template, coursecli.recipes.run, coursecli.cli.talking
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -317,3 +317,57 @@ def test_no_descriptor_is_lost(mark: str):
     for _ in range(3):
         run("print('x')", mark)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_job_that_listens_gets_what_is_sent_line_by_line(mark: str):
+    code = "import os, sys\nfor line in sys.stdin: os.write(3, line.upper().encode())\nos.write(3, b'end\\n')"
+    with launch(dataclasses.replace(job(code, mark), listens=True)) as running:
+        lines = running.lines()
+        running.send(b"one\n")
+        assert next(lines) == b"ONE"
+        running.send("zwei ü\n".encode())
+        assert next(lines) == "ZWEI Ü".encode()
+        running.end_input()
+        running.end_input()
+        assert list(lines) == [b"end"]
+        running.send(b"nobody is there\n")
+
+
+def test_what_is_sent_to_a_job_that_has_closed_its_input_is_lost(mark: str):
+    code = "import os, time\nos.close(0)\nos.write(3, b'deaf\\n')\ntime.sleep(60)"
+    with launch(dataclasses.replace(job(code, mark), listens=True)) as running:
+        assert next(running.lines()) == b"deaf"
+        running.send(b"hello\n")
+
+
+def test_an_interrupt_is_ctrl_c_and_not_the_end(mark: str):
+    code = """
+import os, time
+for _ in range(2):
+    try:
+        os.write(3, b"waiting\\n")
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os.write(3, b"interrupted\\n")
+"""
+    with launch(job(code, mark)) as running:
+        said = []
+        for line in running.lines():
+            said.append(line)
+            if line == b"waiting":
+                running.interrupt()
+        assert said == [b"waiting", b"interrupted"] * 2
+        assert running.ended is not None
+        assert (running.ended.cause, running.ended.code) == ("exited", 0)
+
+
+def test_a_job_without_limits_ends_by_itself_or_when_it_is_killed(mark: str):
+    free = Limits(seconds=None, memory_bytes=None)
+    with launch(
+        dataclasses.replace(job("kept = bytearray(64 << 20); raise SystemExit(3)", mark), limits=free)
+    ) as running:
+        assert running.wait().code == 3
+    with launch(dataclasses.replace(job("import time; time.sleep(60)", mark), limits=free)) as running:
+        running.kill()
+        assert running.wait().cause == "killed"
+    assert wait_until(lambda: not marked(mark))

@@ -78,6 +78,18 @@ def test_passing_a_lesson_opens_the_next_and_its_features(learner: Learner) -> N
     assert unlocked_features(state) == {"abacus"}
 
 
+def test_a_stub_is_to_be_written_not_mended(learner: Learner) -> None:
+    learner.check(1, count="not_written", tally="failed")
+    assert [task.passes_now for task in learner.lesson(1).tasks] == [False, False]
+    assert [task.unwritten for task in learner.lesson(1).tasks] == [True, False]
+    assert learner.state.next_reason == "Write Count, in count.py, then check it."
+    learner.edit("tally.py")
+    learner.edit("count.py")
+    assert [task.passes_now for task in learner.lesson(1).tasks] == [None, None]
+    assert learner.state.next_reason == "Write Count, in count.py, then check it."
+    assert [task.unwritten for task in learner.lesson(1).tasks] == [True, False]
+
+
 def test_a_failing_check_is_known_until_the_code_changes(learner: Learner) -> None:
     learner.check(1, tally="failed")
     lesson = learner.lesson(1)

@@ -4,7 +4,7 @@ import pytest
 
 from coursecli.course.catalogue import load_course
 from coursecli.render.console import make_console
-from coursecli.render.lesson import lesson_view, split, with_inline
+from coursecli.render.lesson import lesson_view, section, split, with_inline
 
 
 def shown(text: str, width: int = 80) -> str:
@@ -20,6 +20,28 @@ def test_prose_code_and_formulas_are_told_apart():
     assert "".join(content for kind, content in split(text) if kind == "code") == (
         "```python\ny = '$$ no $$'\n```\n~~~\n```\n~~~\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("title", "part"),
+    [
+        ("One", "## One\nfirst\n```\n## Two\n```\n### Deeper\nstill\n"),
+        ("Two", "## Two\nsecond\n"),
+        ("Last: it ends", "# Last: it ends\n"),
+        ("Deeper", "### Deeper\nstill\n"),
+        ("None", None),
+    ],
+)
+def test_the_section_of_a_task(title, part):
+    text = "# Lesson\nintro\n## One\nfirst\n```\n## Two\n```\n### Deeper\nstill\n## Two\nsecond\n# Last: it ends\n"
+    assert section(text, title) == (part or text)
+
+
+def test_every_task_has_its_section(toy):
+    for lesson in load_course(toy).lessons:
+        text = lesson.readme.read_text(encoding="utf-8")
+        for task in lesson.tasks:
+            assert section(text, task.title).startswith(f"## {task.title}\n")
 
 
 def test_a_code_block_that_is_never_closed_is_still_shown():

@@ -56,6 +56,9 @@ def test_every_state_of_a_task_has_words_and_a_sign_of_its_own(course):
     ]
     assert len({task_words(state)[0] for state in states}) == 4
     assert len({task_words(state)[1] for state in states}) == 4
+    assert task_words(TaskState(task, False, False, [], 1, 0, unwritten=True))[:2] == ("○", "not written yet")
+    assert task_words(TaskState(task, False, None, ["x changed"], 1, 0, unwritten=True))[0] == "○"
+    assert "before" in task_words(TaskState(task, True, False, [], 2, 0, unwritten=True))[1]
     assert "before" in task_words(TaskState(task, True, False, [], 2, 0))[1]
 
 

@@ -87,6 +87,28 @@ def test_every_outcome_can_be_shown(toy, package, outcome, width):
     assert SIGNS[outcome][1] in text
 
 
+@pytest.mark.parametrize("outcome", ["timeout", "crashed"])
+def test_an_end_without_a_line_leads_to_the_code_of_the_task(toy, package, outcome):
+    error = LearnerError("Crash", "ended the process that watches over the check")
+    text = shown(toy, package, result(of(outcome, error=error, note=error.message)))
+    assert "It ended the process that watches over the check. Your code: toyshop/prices.py:7 in discount" in text
+
+
+def test_a_recursion_without_end_has_each_caller_once(toy, package):
+    frames = [Frame("toyshop/prices.py", 12, "total"), *[Frame("toyshop/prices.py", 8, "discount")] * 11]
+    text = shown(toy, package, result(of("error", error=LearnerError("RecursionError", "too deep", frames))))
+    assert text.count("called from toyshop/prices.py:8 in discount") == 1
+    assert "called from toyshop/prices.py:12 in total" in text
+
+
+def test_stubs_alone_are_not_worth_a_longer_list(toy, package):
+    error = LearnerError("NotImplementedError", "lesson01 · discount", [Frame("toyshop/prices.py", 8, "discount")])
+    stubs = [of("not_written", name=str(number), error=error) for number in range(3)]
+    assert "--all" not in shown(toy, package, result(*stubs))
+    failure = Failure(kind="values", what="x", summary="y")
+    assert "--all" in shown(toy, package, result(*stubs, of("failed", "average", failure=failure)))
+
+
 def test_tests_that_did_not_run_are_counted(toy, package):
     waiting = [of("blocked", "basket-total", f"b{number}") for number in range(3)]
     waiting += [of("not_run", "average", f"a{number}") for number in range(2)]

@@ -1,0 +1,1 @@
+"""Starts the learner's recipes, each in a process of its own, and hears what they say. Showing it is for `render`."""

@@ -1,0 +1,116 @@
+"""What a recipe says to the runner: one JSON object a line over a private pipe, never stdout.
+
+The learner's package writes all but the first and the last kind, in `recipes/events.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from coursecli.check.results import LearnerError
+
+VARIABLE = "INTRO2LLM_EVENTS"
+"""Names the descriptor to a recipe. Without it, a recipe writes text on stdout: somebody has started it by hand."""
+
+Stop = Literal["eos", "length", "turn", "interrupted"]
+"""Why an answer ended: its end-of-text token, the limit, the other speaker's turn, Ctrl-C."""
+
+
+class _Event(msgspec.Struct, tag_field="event", kw_only=True):
+    pass
+
+
+class Bound(_Event, tag="bound"):
+    """The first line: which package the process bound, before any of it ran."""
+
+    package: str
+
+
+class Started(_Event, tag="started"):
+    """A model is there."""
+
+    what: str
+    """The name of the run, or "random"."""
+    device: str
+    parameters: int
+    seed: int | None = None
+
+
+class Token(_Event, tag="token"):
+    """A piece of the model's text: whole characters, as soon as they are complete."""
+
+    text: str
+
+
+class Answer(_Event, tag="answer"):
+    """The text is over; this is all of it."""
+
+    text: str
+    tokens: int
+    seconds: float
+    stopped: Stop
+
+
+class Ready(_Event, tag="ready"):
+    """A recipe that talks waits for a line on its stdin."""
+
+
+class Progress(_Event, tag="progress"):
+    done: float
+    total: float | None
+    what: str
+
+
+class Notice(_Event, tag="notice"):
+    """One line that the user should know."""
+
+    message: str
+
+
+class Table(_Event, tag="table"):
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = []
+
+
+class Finished(_Event, tag="finished"):
+    """The last one of a recipe that has come to its end: what was done, in a line, and as data."""
+
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Failed(_Event, tag="failed"):
+    """It cannot go on.
+
+    refused: the recipe says what the user can mend. unwritten: it came upon a stub. missing: a module of the package is
+    not there. error: anything else that left the code.
+    """
+
+    kind: Literal["refused", "unwritten", "missing", "error"]
+    message: str
+    """refused: one line. unwritten: the stub's words. missing: the module's dotted name. error: as in `error`."""
+    error: LearnerError
+    remedy: str = ""
+
+
+Event = Bound | Started | Token | Answer | Ready | Progress | Notice | Table | Finished | Failed
+
+encoder = msgspec.json.Encoder()
+decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is told: which recipe to run, on which package."""
+
+    root: str
+    """The folder that holds the learner's package."""
+    package: str
+    recipe: str
+    """A module of the package's `recipes`."""
+    arguments: list[str]
+    preload: list[str]
+    """Imported before anything of the learner's."""

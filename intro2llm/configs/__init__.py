@@ -1,0 +1,1 @@
+"""Sizes of models: presets as YAML files, and `presets.py`, which reads them."""

@@ -1,0 +1,1 @@
+"""Tools around the model: its cost in memory and time, and its files on disk."""
