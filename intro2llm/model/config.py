@@ -118,6 +118,7 @@ class ModelConfig:
         Raises:
             ValueError: a rule is broken; which of several is said first is left open. The message is one line, at most
                 200 characters, with the name of the field, the value found, and what is needed: "vocab_size is 0; an
-                integer of at least 1 is needed". For a rule between two fields it has both names and both values.
+                integer of at least 1 is needed". For a rule between two fields it has both names and both values. A
+                value stands as str or repr writes it; one that is longer by itself may be cut, or make the line longer.
         """
         raise NotImplementedError("lesson05 · ModelConfig.validate")

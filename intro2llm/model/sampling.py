@@ -41,7 +41,7 @@ def filter_top_k(logits: Tensor, k: int) -> Tensor:
 
     With k = V or more, nothing changes. When several tokens tie for the k-th place it is left open which of them stay.
 
-    Source: Fan et al. 2018, "Hierarchical Neural Story Generation", arXiv 1805.04833, section 5.2.
+    Source: Fan et al. 2018, "Hierarchical Neural Story Generation", arXiv 1805.04833.
 
     Args:
         logits: (B, V), any floating dtype.

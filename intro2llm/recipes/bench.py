@@ -2,7 +2,7 @@
 
     python -m intro2llm.recipes.bench attention decode --quick
 
-Both sides run in turn in this one process, and each figure is the median of its runs: a busy machine then slows both.
+Both sides run in turn in this one process, and each figure is the median of its runs: a busy machine slows both alike.
 The results are compared before the times: a fast wrong answer has no speed.
 """
 
@@ -81,14 +81,15 @@ def first_difference(ours: list[Any], theirs: list[Any]) -> str:
 
 def measure(work: Work, setting: Setting) -> tuple[float, float]:
     """Seconds of ours and of theirs: medians of up to seven runs each, in turn."""
+    clock = time.process_time if by_processor_time(setting) else time.perf_counter
 
     def seconds(function: Callable[[], Any], times: int) -> float:
         synchronise(setting.device)
-        began = time.perf_counter()
+        began = clock()
         for _ in range(times):
             function()
         synchronise(setting.device)
-        return (time.perf_counter() - began) / times
+        return (clock() - began) / times
 
     once = [seconds(side, 1) for side in (work.ours, work.theirs)]
     times = [max(1, round(0.02 / max(one, 1e-9))) for one in once]  # short work is repeated: clocks have steps
@@ -96,6 +97,11 @@ def measure(work: Work, setting: Setting) -> tuple[float, float]:
     rounds = min(setting.pick(3, 7), max(1, int(BUDGET / a_round)))
     pairs = [(seconds(work.ours, times[0]), seconds(work.theirs, times[1])) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+def by_processor_time(setting: Setting) -> bool:
+    """Whether the processor's time is what counts: one thread of a CPU. It is blind to what else the machine does."""
+    return setting.device.type == "cpu" and torch.get_num_threads() == 1
 
 
 def synchronise(device: torch.device) -> None:
@@ -140,7 +146,8 @@ def show(rows: Sequence[Row], setting: Setting) -> None:
     if used := [f"{row.part}: {row.peer}" for row in rows if row.peer]:
         notes.append(f"The peers are {'; '.join(used)}.")
     threads = f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
-    title = f"Your code beside its peers: PyTorch {torch.__version__}, {setting.device}, {threads}"
+    clock = "processor time" if by_processor_time(setting) else "wall clock"
+    title = f"Your code beside its peers: PyTorch {torch.__version__}, {setting.device}, {threads}, {clock}"
     columns = ["part", "work", "yours", "peer", "ratio", "gap closes"]
     emit("table", title=title, columns=columns, rows=cells, notes=notes)
 

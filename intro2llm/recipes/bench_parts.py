@@ -200,8 +200,9 @@ PARTS = {
     "decode": Part(
         "04",
         decode,
-        "lesson 04",
-        "a token is a few hundred small operations, and each costs some microseconds however small it is: "
-        "sines and cosines in every layer, masks for a single query, a cache that is copied to grow",
+        "torch.compile",
+        "a token is a few hundred operations, and each costs some microseconds however small it is: a norm, a rotation "
+        "and an attention are several of them in your code and fewer in the peer, whose cache also grows without a "
+        "copy; several prompts in one batch share these costs",
     ),
 }

@@ -21,6 +21,7 @@ from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
 from intro2llm.recipes.text_stream import TextStream
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
 from intro2llm.tokenizer.byte_level_tokenizer import ByteLevelTokenizer
+from intro2llm.utils.decoding import lay_out_for_decoding
 from intro2llm.utils.errors import CheckpointError
 from intro2llm.utils.model_folder import find_run, load_model, stop_token_ids
 
@@ -51,6 +52,7 @@ class Writer:
         ids = ([] if bos is None else [bos]) + self.tokenizer.encode(text)
         return ids or [self.tokenizer.eos_token_id]
 
+    @torch.inference_mode()
     def write(self, ids: list[int], *, until: str = "") -> str:
         """Continue `ids`, say the text as it comes, and return it: up to `until`, if that is given. Ctrl-C ends it."""
         stream = TextStream(self.tokenizer, until)
@@ -122,6 +124,7 @@ def prepare(chosen: argparse.Namespace) -> Writer:
         except (CheckpointError, ModelBuildError) as error:
             raise RecipeError(str(error)) from error
         what = chosen.run or folder.resolve().relative_to(RUNS.resolve()).parts[0]
+    lay_out_for_decoding(model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     emit("started", what=what, device=device.type, parameters=parameters, seed=seed)
     settings = {name: getattr(chosen, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}

@@ -254,16 +254,16 @@ class CausalLM(nn.Module):
             pad_token_id: what follows the end of a text that has ended before the others.
             attention_mask: (B, P), 1 or True for a token, 0 or False for padding; None means that all are tokens.
             use_cache: feed each token to the model once and keep its keys and values: the same tokens, faster. False
-                feeds the whole text at each step.
+                feeds the whole text at each step. Either way, the last new token is not fed.
             on_token: called at each step with the (B,) ids that are being appended.
 
         Returns:
             (B, P + n), int64: the prompts with what was appended; n is at most `max_new_tokens`.
 
         Raises:
-            ValueError: `max_new_tokens` is below 0; the prompt has no token; `attention_mask` is not (B, P), in which case
-                the message names both shapes, or it has padding at the right end; a sampling option is outside its
-                range; or what `compute_hidden_states` raises.
+            ValueError: `max_new_tokens` is below 0; the prompt has no token; `attention_mask` is not (B, P) (the
+                message names both shapes) or has padding at the right end; a sampling option is outside its range; or
+                what `compute_hidden_states` raises.
         """
         check_prompts(input_ids, attention_mask, max_new_tokens)
         B, P = input_ids.shape

@@ -118,7 +118,8 @@ class ModelConfig:
         Raises:
             ValueError: a rule is broken; which of several is said first is left open. The message is one line, at most
                 200 characters, with the name of the field, the value found, and what is needed: "vocab_size is 0; an
-                integer of at least 1 is needed". For a rule between two fields it has both names and both values.
+                integer of at least 1 is needed". For a rule between two fields it has both names and both values. A
+                value stands as str or repr writes it; one that is longer by itself may be cut, or make the line longer.
         """
         sizes = ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"]
         sizes += ["max_position_embeddings"]
@@ -150,7 +151,7 @@ class ModelConfig:
 
         for name in ("rms_norm_eps", "rope_theta", "initializer_range"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            if not (isinstance(value, int | float) and 0 < value < math.inf):
                 raise ValueError(f"{name} is {value!r}; a finite number greater than 0 is needed")
         dropout = self.attention_dropout
         if not (isinstance(dropout, int | float) and 0 <= dropout < 1):

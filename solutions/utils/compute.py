@@ -1,7 +1,7 @@
 """What a model costs, before it is built: parameters, operations, bytes, seconds. Arithmetic on a ModelConfig.
 
 Everything is exact and in the smallest unit: parameters, FLOPs and bytes are Python ints. Divide by 2**30 for GiB, or
-by 1e9 for GB, where you print. Nothing here makes a tensor or a module.
+by 1e9 for GB, where you print. Nothing here builds a model or a part of one, not on torch's meta device either.
 
 One FLOP is one addition or one multiplication, so multiplying an (m, k) by a (k, n) matrix costs 2·m·k·n. Only matrix
 products are counted: norms, activations, the softmax, the rotation, biases and the look-up of embeddings are left out.
@@ -129,7 +129,7 @@ def training_flops(config: ModelConfig, *, batch_size: int, seq_len: int) -> int
 
 
 def training_seconds(flops: float, *, peak_flops: float, utilization: float, devices: int = 1) -> float:
-    """How long `flops` operations take, in seconds.
+    """How long `flops` operations take, in seconds, as a float.
 
     Args:
         flops: the whole work.
@@ -138,7 +138,7 @@ def training_seconds(flops: float, *, peak_flops: float, utilization: float, dev
         devices: how many work on it; they are taken to share the work without loss.
 
     Raises:
-        ValueError: `utilization` is not greater than 0 and at most 1.
+        ValueError: `utilization` is not greater than 0 and at most 1. NaN is neither.
     """
     if not 0 < utilization <= 1:
         raise ValueError(f"utilization is {utilization}; a share greater than 0 and at most 1 is needed")
@@ -181,7 +181,7 @@ def training_state_bytes(
     Source: Rajbhandari et al. 2020, "ZeRO", arXiv 1910.02054, section 3.1 (AdamW, mixed precision).
 
     Raises:
-        ValueError: `optimizer` is neither "adamw" nor "lion".
+        ValueError: `optimizer` is neither "adamw" nor "lion"; the message says what it was.
     """
     moments = {"adamw": 2, "lion": 1}
     if optimizer not in moments:

@@ -355,14 +355,19 @@ def test_model_follows_its_config() -> None:
     expect_equal(repr(config), before, what="the config after the model was built")
     expect_equal(type(model.norm).__name__, "LayerNorm", what="the last norm with norm_type='layer_norm'")
     expect_equal(len(model.layers), 1, what="the number of layers")
-    expect_equal(
-        model.position_embeddings.max_len,
-        23,
-        what="the length of the position table with max_position_embeddings=23",
+    model.position_embeddings(torch.zeros(1, 23, C))
+    with expect_raises(
+        ValueError,
+        what="the position table, given 24 tokens, with max_position_embeddings=23",
         mistake="table-of-default-length",
-    )
-    expect_equal(
-        CausalLM(make_config()).norm.eps, EPS, what="the eps of the last norm", mistake="last-norm-default-eps"
+    ):
+        model.position_embeddings(torch.zeros(1, 24, C))
+    x = draw(1, 3, C, seed=24, scale=0.02)
+    expect_close(
+        CausalLM(make_config()).norm(x),
+        x / (x.square().mean(-1, keepdim=True) + EPS).sqrt(),
+        what=f"the last norm of small numbers, with rms_norm_eps={EPS}",
+        mistake="last-norm-default-eps",
     )
 
 

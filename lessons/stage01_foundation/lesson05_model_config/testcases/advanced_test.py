@@ -1,14 +1,17 @@
 """The edges of lesson 05: published models to the last parameter, measured FLOPs, random configs, your own model."""
 
+import contextlib
 import copy
 import dataclasses
 import math
 import random
+from collections.abc import Iterator
 from math import prod
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from coursecli.expect import diagnosing, expect, expect_close, expect_equal, expect_raises
 from intro2llm.configs.tiny_config import tiny_config
@@ -132,6 +135,28 @@ def numbers(config: ModelConfig) -> int:
     last_norm = config.hidden_size * (2 if config.norm_type == "layer_norm" else 1)
     table = config.vocab_size * config.hidden_size
     return config.num_hidden_layers * block + last_norm + table * (1 if config.tie_word_embeddings else 2)
+
+
+@contextlib.contextmanager
+def nothing_is_built(what: str) -> Iterator[None]:
+    """Fails when a module with parameters is made meanwhile, on whatever device."""
+    built: list[str] = []
+
+    def note(module: torch.nn.Module, name: str, parameter: object) -> None:
+        built.append(type(module).__name__)
+
+    hook = register_module_parameter_registration_hook(note)
+    try:
+        yield
+    finally:
+        hook.remove()
+    expect(
+        not built,
+        f"A {built[0] if built else 'module'} was made on the way.",
+        what=what,
+        expected="the figure from the fields of the config alone",
+        mistake="counted-by-building",
+    )
 
 
 def measured_flops(config: ModelConfig, *, batch: int, queries: int, keys: int, backward: bool = False) -> int:
@@ -271,6 +296,8 @@ def test_published_configs_are_accepted() -> None:
 @pytest.mark.task("count-parameters")
 def test_published_models_to_the_last_parameter() -> None:
     """LLaMA-7B, Llama 3.2 1B, Qwen2.5-0.5B, Qwen3-0.6B and Llama 3.1 405B have exactly as many as published."""
+    with nothing_is_built("count_parameters of the default config"):
+        count_parameters(ModelConfig())
     for name, config, total, non_embedding in (
         ("LLaMA-7B", LLAMA_7B, 6_738_415_616, 6_476_271_616),
         ("Llama 3.2 1B", LLAMA_3_2_1B, 1_235_814_400, 973_146_112),
@@ -331,6 +358,9 @@ def test_scores_grow_with_the_square() -> None:
 @pytest.mark.task("forward-flops")
 def test_forward_flops_of_published_models() -> None:
     """Exact for the largest models too: the figures are ints, and no model is built."""
+    with nothing_is_built("matmul_parameters and forward_flops of the default config"):
+        matmul_parameters(ModelConfig())
+        forward_flops(ModelConfig(), batch_size=1, seq_len=8)
     expect_equal(matmul_parameters(LLAMA_7B), 6_607_077_376, what="matmul_parameters of LLaMA-7B")
     expect_equal(matmul_parameters(LLAMA_3_2_1B), 1_235_746_816, what="matmul_parameters of Llama 3.2 1B")
     expect_equal(
@@ -339,11 +369,12 @@ def test_forward_flops_of_published_models() -> None:
         what="forward_flops of one text of 2048 tokens through LLaMA-7B",
     )
     weights = 2 * 403_747_897_344
-    scores = 4 * 126 * 128 * 128 * 131_072
+    scores = 4 * 126 * 128 * 128 * 131_071
     expect_equal(
-        forward_flops(LLAMA_3_1_405B, batch_size=1001, seq_len=131_072),
-        1001 * 131_072 * (weights + scores),
-        what="forward_flops of 1001 texts of 131072 tokens through Llama 3.1 405B",
+        forward_flops(LLAMA_3_1_405B, batch_size=1_000_003, seq_len=131_071),
+        1_000_003 * 131_071 * (weights + scores),
+        what="forward_flops of 1000003 texts of 131071 tokens through Llama 3.1 405B",
+        mistake="flops-through-floats",
     )
 
 

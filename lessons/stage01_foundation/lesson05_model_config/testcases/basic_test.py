@@ -245,10 +245,15 @@ def test_sizes_must_be_whole_and_positive() -> None:
     """Every size is an int of at least 1; num_key_value_heads and head_dim may be None, and nothing else besides."""
     good = make_config(num_key_value_heads=HKV, head_dim=D)
     sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    for name in (*sizes, "max_position_embeddings", "num_key_value_heads", "head_dim"):
+    optional = ("num_key_value_heads", "head_dim")
+    for name in (*sizes, "max_position_embeddings", *optional):
         for value in (0, -12):
             check_refused({name: value}, mistake="validate-forgets-sizes")
         check_refused({name: float(getattr(good, name))})
+    for name in (*sizes, "max_position_embeddings", *optional):
+        check_refused({name: str(getattr(good, name))})
+        if name not in optional:
+            check_refused({name: None})
 
 
 @pytest.mark.task("config-validate")
@@ -285,6 +290,8 @@ def test_names_must_be_known() -> None:
     """hidden_act, norm_type and position_embedding_type are among the names that their annotations list."""
     for name, value in (("hidden_act", "sliu"), ("norm_type", "rmsnorm"), ("position_embedding_type", "alibi")):
         check_refused({name: value})
+    for name, value in (("hidden_act", "elu"), ("norm_type", "norm"), ("position_embedding_type", "sin")):
+        check_refused({name: value}, mistake="validate-part-of-a-name")
 
 
 @pytest.mark.task("config-validate")
@@ -296,7 +303,7 @@ def test_numbers_must_be_in_range() -> None:
         for value in (float("nan"), float("inf")):
             check_refused({name: value}, mistake="validate-lets-nan-through")
         check_refused({name: "1e6"}, mistake="validate-compares-anything")
-    for value in (-0.1, 1.5):
+    for value in (-0.1, 1.5, "0.1"):
         check_refused({"attention_dropout": value})
     check_refused({"attention_dropout": 1.0})
     check_refused({"attention_dropout": float("nan")}, mistake="validate-lets-nan-through")
@@ -579,6 +586,12 @@ def test_seconds_of_a_run() -> None:
         training_seconds(9e15, peak_flops=4e12, utilization=0.3),
         right * 5,
         what="training_seconds of the same on one device",
+    )
+    expect_close(
+        training_seconds(3e12, peak_flops=4e12, utilization=0.5, devices=2),
+        0.75,
+        what="training_seconds of 3e12 FLOPs on 2 devices of 4e12 FLOP/s at 50 %",
+        lookalikes={"whole-seconds": lambda: 0.0},
     )
 
 
