@@ -1,0 +1,82 @@
+"""The learning rate over a training run: up in a straight line, then down along half a cosine.
+
+Letters: s the number of the update that comes next, counted from 1; W warm-up steps, T total steps.
+"""
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+
+
+def learning_rate_factor(
+    completed_updates: int, *, warmup_steps: int, total_steps: int, min_lr_ratio: float = 0.1
+) -> float:
+    """What to multiply the base learning rate with for the next update. A closed form: nothing is remembered.
+
+    With s = completed_updates + 1, the number of the update that comes next:
+
+        s ≤ W          s / W
+        W < s < T      r + (1 − r) · ½ · (1 + cos(π · (s − W) / (T − W)))        r = min_lr_ratio
+        otherwise      r
+
+    So the first update already moves, update W runs at the full rate, and update T, the last of the run, at r times it;
+    so does any later one. With W = 0 there is no warm-up, with W = T no decay before the run is over.
+
+    Source: Loshchilov and Hutter, "SGDR", arXiv 1608.03983, eq. 5, with one period and a warm-up before it.
+
+    Args:
+        completed_updates: how many updates of the run are done; 0 before the first.
+        warmup_steps: W, the number of updates until the full rate.
+        total_steps: T, the number of updates in the run.
+        min_lr_ratio: r, where the decay ends, as a share of the full rate.
+
+    Returns:
+        A number from 0 to 1.
+
+    Raises:
+        ValueError: completed_updates is negative, total_steps is below 1, warmup_steps is negative or greater than
+            total_steps, or min_lr_ratio is not in [0, 1]. The message contains the argument's name.
+    """
+    raise NotImplementedError("lesson07 · learning_rate_factor")
+
+
+class WarmupCosineScheduler:
+    """Sets the learning rate of every group of an optimizer to its base rate times `learning_rate_factor`.
+
+    The base rate of a group is the "lr" that it had when the scheduler was made. The rate of the first update is set
+    at once; after that, call `step` once after every update of the optimizer. `get_last_lr` and the optimizer agree at
+    any time.
+
+    Args:
+        optimizer: its `param_groups`, a list of dicts with "lr", is all that is read or written.
+        warmup_steps, total_steps, min_lr_ratio: as for `learning_rate_factor`, and refused in the same cases.
+
+    Attributes:
+        optimizer: the one that was given.
+        completed_updates: how often `step` was called, 0 at the start.
+        base_lrs: the base rate of each group, a list of floats.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, warmup_steps: int, total_steps: int, min_lr_ratio: float = 0.1) -> None:
+        raise NotImplementedError("lesson07 · WarmupCosineScheduler.__init__")
+
+    def step(self) -> None:
+        """Count one more completed update, and set the learning rates for the next one."""
+        raise NotImplementedError("lesson07 · WarmupCosineScheduler.step")
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that are set now, one for each group: those of the next update. A new list at each call."""
+        raise NotImplementedError("lesson07 · WarmupCosineScheduler.get_last_lr")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run needs to continue: completed_updates and base_lrs, plain numbers in a dict that JSON can hold.
+
+        The dict is a copy: it does not change with later steps. The other settings are not in it. They belong to the
+        run's configuration, so that a run may be resumed with another total_steps.
+        """
+        raise NotImplementedError("lesson07 · WarmupCosineScheduler.state_dict")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken, and set the learning rates accordingly, at once."""
+        raise NotImplementedError("lesson07 · WarmupCosineScheduler.load_state_dict")
