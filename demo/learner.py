@@ -1,4 +1,5 @@
-"""A learner's first hour, played by a script: init, start, check, a real mistake, the reference, the next lesson.
+"""A learner's first hour, played by a script: init, start, check, a real mistake, the reference, the next lesson; then
+the model that comes of it writes.
 
 Every step runs the installed `intro2llm` in a throw-away folder, shows what a learner would see, and asserts the
 outcome. The first outcome that is missing ends the demo with exit code 1. `make demo` runs it.
@@ -70,6 +71,14 @@ def main() -> int:
         learner.need(attention.is_file(), "lesson 02 is started")
         learner.run("list", exit_code=0)
         learner.run("status", exit_code=0)
+
+        learner.say("Lessons 02 to 04 are passed over with the reference, and the model writes: noise, before training.")
+        for number in ("2", "3", "4"):
+            learner.run("skip", number, "--yes", exit_code=0, quiet=True)
+        writing = ("generate", "--random", "--prompt", "Once upon a time", "--max-new-tokens", "20", "--seed", "7")
+        learner.run(*writing, exit_code=0, shows=["20 tokens"])
+        first, again = (learner.written(*writing, "--json") for _ in range(2))
+        learner.need(first == again, "the same seed gives the same text")
         learner.say(f"Every outcome was as it must be ({time.monotonic() - began:.0f} s).")
     return 0
 
@@ -108,6 +117,10 @@ class Learner:
     def result(self) -> dict:
         """What `check --json` says now."""
         return json.loads(self._call(("check", LESSON, "--json")).stdout)
+
+    def written(self, *words: str) -> str:
+        """The text that `generate --json` gives."""
+        return json.loads(self._call(words).stdout)["text"]
 
     def _call(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         folder = self.workspace if self.workspace.is_dir() else self.cwd

@@ -9,7 +9,7 @@ from coursecli.check.endings import signal_name
 from coursecli.check.frames import dumped_frames
 from coursecli.check.results import Frame, LearnerError
 from coursecli.course.catalogue import Course
-from coursecli.course.stubs import owners, task_files
+from coursecli.course.stubs import task_files, written
 from coursecli.course.workspace import Workspace
 from coursecli.errors import CourseError, EnvironmentProblem, LockedError, UsageError, WorkspaceError
 from coursecli.isolate import Ended
@@ -21,10 +21,12 @@ class LearnerFailure(CourseError):  # noqa: N818
 
     exit_code = 1
 
-    def __init__(self, message: str, frames: list[Frame], remedy: str = "") -> None:
-        super().__init__(message, remedy)
+    def __init__(self, message: str, frames: list[Frame], *, given: bool = False) -> None:
+        super().__init__(message)
         self.frames = frames
         """Outermost first; the last one is the line to look at."""
+        self.given = given
+        """The lines are of the given code, which called the learner's: there are none of theirs."""
 
 
 def failure(event: Failed, course: Course, workspace: Workspace, command: str) -> CourseError:
@@ -33,19 +35,19 @@ def failure(event: Failed, course: Course, workspace: Workspace, command: str) -
         case "refused":
             return UsageError(event.message, event.remedy)
         case "unwritten":
-            return _unwritten(event, course, command)
+            return _unwritten(event, course, workspace, command)
         case "missing":
             return _missing(event, course, workspace, command)
         case "error":
-            return _error(event.error, workspace)
+            return _error(event.error, course, workspace)
 
 
-def _unwritten(event: Failed, course: Course, command: str) -> CourseError:
+def _unwritten(event: Failed, course: Course, workspace: Workspace, command: str) -> CourseError:
     """A stub has been called. It says: `lesson04 · CausalLM.generate`."""
     short, _, symbol = event.message.partition(" · ")
     lesson = next((lesson for lesson in course.lessons if lesson.short == short), None)
     if lesson is None:
-        return LearnerFailure(f"{event.error.type}: {event.message}", event.error.frames)
+        return _error(event.error, course, workspace)
     task = next((task for task in lesson.tasks if symbol in task.symbols), None)
     task = task or next((task for task in lesson.tasks if symbol.partition(".")[0] in task.symbols), None)
     return LockedError(
@@ -59,8 +61,9 @@ def _missing(event: Failed, course: Course, workspace: Workspace, command: str) 
     inside = event.message.partition(".")[2].replace(".", "/")
     package = workspace.settings.package
     for file in (f"{inside}.py", f"{inside}/__init__.py"):
-        if file in task_files(course):
-            lesson = min((owner.lesson for owner in owners(course, file)), key=lambda lesson: lesson.number)
+        bringing = [each for each in written(course) if file in (*each.files, *each.manifest.given)]
+        if bringing:
+            lesson = min(bringing, key=lambda lesson: lesson.number)
             return LockedError(
                 f"{command} needs {package}/{file} (lesson {lesson.number:02d}), which is not there.",
                 f"Type: intro2llm start {lesson.number:02d}",
@@ -70,20 +73,26 @@ def _missing(event: Failed, course: Course, workspace: Workspace, command: str) 
                 f"{command} needs {package}/{file}, which is not there.",
                 f"Bring back what is given with: intro2llm init {shlex.quote(str(workspace.root))}",
             )
-    return _error(event.error, workspace)
+    return _error(event.error, course, workspace)
 
 
-def _error(error: LearnerError, workspace: Workspace) -> CourseError:
-    if error.type == "SystemExit":
-        return LearnerFailure("The code ended the program with sys.exit.", _own(error.frames, workspace))
+def _error(error: LearnerError, course: Course, workspace: Workspace) -> CourseError:
     message = f"{error.type}: {error.message}" if error.message else error.type
-    return LearnerFailure(message, _own(error.frames, workspace))
+    if error.type == "SystemExit":
+        message = "The code ended the program with sys.exit."
+    return _learners(message, error.frames, course, workspace)
 
 
-def _own(frames: list[Frame], workspace: Workspace) -> list[Frame]:
-    """Without the lines of the recipe itself, which is given, if there are others."""
-    recipes = f"{workspace.settings.package}/recipes/"
-    return [frame for frame in frames if not frame.file.startswith(recipes)] or frames
+def _learners(message: str, frames: list[Frame], course: Course, workspace: Workspace) -> LearnerFailure:
+    """With the lines of the learner's own code, if there are any: what is given is not where to look."""
+    tasks, package = task_files(course), f"{workspace.settings.package}/"
+
+    def given(frame: Frame) -> bool:
+        inside = frame.file.removeprefix(package)
+        return inside not in tasks and (course.package_dir / inside).is_file()
+
+    own = [frame for frame in frames if not given(frame)]
+    return LearnerFailure(message, own or frames, given=not own)
 
 
 def wrong_package(expected: object, bound: str) -> CourseError:
@@ -93,9 +102,8 @@ def wrong_package(expected: object, bound: str) -> CourseError:
     )
 
 
-def bad_end(ended: Ended, workspace: Workspace, command: str) -> CourseError:
+def bad_end(ended: Ended, course: Course, workspace: Workspace, command: str) -> CourseError:
     """What the end of the process means when no event has told it."""
-    frames = _own(dumped_frames(ended.trace, workspace.root), workspace)
     match ended.cause:
         case "memory":
             what = "It needed more memory than this machine has, and was stopped."
@@ -109,4 +117,5 @@ def bad_end(ended: Ended, workspace: Workspace, command: str) -> CourseError:
             what = f"The code ended the process (exit code {ended.code})."
         case _:
             what = "The process that watches over it has ended."
-    return LearnerFailure(f"{command} did not come to its end. {what}", frames)
+    frames = dumped_frames(ended.trace, workspace.root)
+    return _learners(f"{command} did not come to its end. {what}", frames, course, workspace)

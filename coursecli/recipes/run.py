@@ -111,7 +111,7 @@ class RecipeRun:
         if self._running.ended.cause == "interrupted":
             raise KeyboardInterrupt
         if not self._finished:
-            raise bad_end(self._running.ended, self.workspace, self.command)
+            raise bad_end(self._running.ended, self.course, self.workspace, self.command)
 
     def send(self, line: str) -> None:
         """Say a line to a recipe that listens."""

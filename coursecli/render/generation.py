@@ -35,8 +35,8 @@ class Screen:
         self.out = out
         self.aside = aside
         self._status: Status | None = None
-        self._begun: TextIO | None = None
-        """The stream on which a line has been begun."""
+        self._begun: set[TextIO] = set()
+        """The streams on which a line has been begun."""
 
     def wait(self, words: str) -> None:
         """Show that something is going on, until anything else is shown. In a terminal only."""
@@ -57,8 +57,7 @@ class Screen:
         if self._status is not None:
             self._status.stop()
             self._status = None
-        if self._begun is not None and self._begun.isatty():
-            self._end_line()
+        self._part_from(self._begun)
 
     def text(self, piece: str) -> None:
         """A piece of text, at once. It is data: nothing in it can steer the terminal."""
@@ -66,8 +65,8 @@ class Screen:
 
     def end_text(self) -> None:
         """The text is over: its last line ends."""
-        if self._begun is sys.stdout:
-            self._end_line()
+        if sys.stdout in self._begun:
+            self._end_line(sys.stdout)
 
     def printed(self, piece: str) -> None:
         """What the learner's code printed."""
@@ -89,18 +88,25 @@ class Screen:
         self.wait(f"{event.what}{of}")
 
     def _write(self, stream: TextIO, piece: str) -> None:
-        if self._status is not None or self._begun is not stream:
+        if self._status is not None:
             self.settle()
+        self._part_from(self._begun - {stream})
         stream.write(visible(piece))
         stream.flush()
-        if piece:
-            self._begun = None if piece.endswith("\n") else stream
+        if piece.endswith("\n"):
+            self._begun.discard(stream)
+        elif piece:
+            self._begun.add(stream)
 
-    def _end_line(self) -> None:
-        if self._begun is not None:
-            self._begun.write("\n")
-            self._begun.flush()
-            self._begun = None
+    def _part_from(self, others: set[TextIO]) -> None:
+        """End the lines of these streams that are on the terminal."""
+        for stream in [each for each in others if each.isatty()]:
+            self._end_line(stream)
+
+    def _end_line(self, stream: TextIO) -> None:
+        self._begun.discard(stream)
+        stream.write("\n")
+        stream.flush()
 
 
 def figures(started: Started, answer: Answer) -> Text:
@@ -140,11 +146,9 @@ def failure_view(failure: LearnerFailure, root: Path) -> RenderableType:
     parts: list[RenderableType] = [clean(failure.message, "bad")]
     if failure.frames:
         last = failure.frames[-1]
-        parts += [Text(), clean(f"Your code: {_place(last)}")]
+        parts += [Text(), clean(f"{'Given code' if failure.given else 'Your code'}: {_place(last)}")]
         parts += [excerpt(root / last.file, last.line, fallback=last.source)]
         parts += [clean(f"called from {_place(frame)}", "quiet") for frame in failure.frames[-2 : -2 - CALLERS : -1]]
-    if failure.remedy:
-        parts += [Text(), clean(failure.remedy)]
     return Group(*parts)
 
 

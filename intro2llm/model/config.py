@@ -111,7 +111,7 @@ class ModelConfig:
         * attention_head_dim: even, but only where position_embedding_type is "rope", which turns pairs of numbers.
         * hidden_act, norm_type, position_embedding_type: one of the names that their annotations list.
         * rms_norm_eps, rope_theta, initializer_range: a finite number (int or float, no text) greater than 0.
-        * attention_dropout: a number of at least 0 and less than 1.
+        * attention_dropout: a number as well, of at least 0 and less than 1.
 
         `rope_scaling` and the fields that are true or false are not looked at.
 

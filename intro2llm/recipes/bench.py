@@ -116,9 +116,11 @@ def explain(error: Exception, lesson: str) -> str:
     """Which lesson writes what is missing; else what was raised, and where."""
     if stub := re.fullmatch(r"lesson(\d+) · (.+)", str(error)):
         return f"after lesson {stub[1]}: {stub[2]} is not written yet"
-    if isinstance(error, ImportError) and (error.name or "").startswith("intro2llm"):  # a file or a class to come
-        return f"after lesson {lesson}"
-    return f"raises {type(error).__name__}: {error}{place(error)}"
+    where = place(error)
+    if isinstance(error, ImportError) and (error.name or "").startswith("intro2llm") and not where:
+        missing = "" if isinstance(error, ModuleNotFoundError) else f": {str(error).partition(' (')[0]}"
+        return f"after lesson {lesson}{missing}"  # the import is the one in `bench_parts`: of a file or a class to come
+    return f"raises {type(error).__name__}: {error}{where}"
 
 
 def place(error: Exception) -> str:

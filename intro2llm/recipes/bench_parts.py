@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intro2llm.model.config import ModelConfig
 from intro2llm.recipes import peers
 
 
@@ -73,6 +72,7 @@ def layer_norm(setting: Setting) -> Work:
 
 
 def feed_forward(setting: Setting) -> Work:
+    from intro2llm.model.config import ModelConfig
     from intro2llm.model.feedforward import SwiGLU
 
     T = setting.pick(64, 512)
@@ -145,9 +145,11 @@ def decode(setting: Setting) -> Work:
 
 
 def language_model(
-    kind: Callable[[ModelConfig], Any], setting: Setting, *, prompt: int, length: int
+    kind: Callable[[Any], Any], setting: Setting, *, prompt: int, length: int
 ) -> tuple[Any, peers.PlainDecoder, Tensor]:
     """A random model of about 5 million parameters, a plain decoder over the same weights, and a prompt."""
+    from intro2llm.model.config import ModelConfig
+
     torch.manual_seed(0)
     config = ModelConfig(hidden_size=256, intermediate_size=688, num_hidden_layers=4, vocab_size=4096)
     model = kind(config).to(setting.device).eval()

@@ -49,7 +49,11 @@ class Writer:
     def encode(self, text: str) -> list[int]:
         """The ids of a prompt, with the token in front that begins a text. An empty one is the end of another text."""
         bos = self.tokenizer.bos_token_id
-        ids = ([] if bos is None else [bos]) + self.tokenizer.encode(text)
+        encoded = self.tokenizer.encode(text)
+        if not isinstance(encoded, list):
+            name = type(self.tokenizer).__name__
+            raise TypeError(f"{name}.encode gives {type(encoded).__name__}; it must give a list of ids")
+        ids = ([] if bos is None else [bos]) + encoded
         return ids or [self.tokenizer.eos_token_id]
 
     @torch.inference_mode()
@@ -61,6 +65,8 @@ class Writer:
 
         def on_token(token: Tensor) -> None:
             nonlocal tokens
+            if isinstance(token, Tensor) and token.numel() != 1:
+                raise ValueError(f"on_token was called with {tuple(token.shape)}; for a batch of one text it gets (1,) ids")
             tokens += 1
             if piece := stream.add(int(token)):
                 emit("token", text=piece)
@@ -75,8 +81,9 @@ class Writer:
                 generator=self.generator,
                 on_token=on_token,
                 **settings,
-            )[0]
-            stopped = "eos" if int(written[-1]) in self.stop_ids else "length"
+            )
+            check_written(written, prompt=len(ids), said=tokens)
+            stopped = "eos" if int(written[0, -1]) in self.stop_ids else "length"
         except OverError:
             stopped = "turn"
         except KeyboardInterrupt:
@@ -86,6 +93,18 @@ class Writer:
             emit("token", text=piece)
         emit("answer", text=stream.text, tokens=tokens, seconds=seconds, stopped=stopped)
         return stream.text
+
+
+def check_written(written: Any, *, prompt: int, said: int) -> None:
+    """Raises TypeError or ValueError when `generate` has not given the prompt and as many new ids as it said."""
+    name = "CausalLM.generate"
+    if not isinstance(written, Tensor):
+        raise TypeError(f"{name} gives {type(written).__name__}; it must give the ids as a tensor")
+    if written.shape != (1, prompt + said):
+        raise ValueError(
+            f"{name} gives {tuple(written.shape)}; after a prompt of {prompt} and {said} calls of on_token, one for each "
+            f"new token, it must be (1, {prompt} + {said})"
+        )
 
 
 class OverError(Exception):

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intro2llm.model.config import ModelConfig
-
 if TYPE_CHECKING:
     import tokenizers
+
+    from intro2llm.model.config import ModelConfig
 
 Merges = list[tuple[str, str]]
 Cut = Callable[[str], list[str]]

@@ -20,20 +20,27 @@ class TextStream:
     def add(self, token_id: int) -> str:
         """The text that is certain now, and was not given out before: often one token's, sometimes none."""
         self._ids.append(token_id)
-        decoded = self.tokenizer.decode(self._ids)
+        decoded = self._decode()
         certain = decoded.removesuffix("\ufffd")  # half a character decodes to this; the next token may complete it
         new, self._used = certain[self._used :], max(self._used, len(certain))
         if certain == decoded and len(self._ids) > 16:  # what is long past need not be decoded again with every token
             self._ids = self._ids[-1:]
-            self._used = len(self.tokenizer.decode(self._ids))
+            self._used = len(self._decode())
         return self._give(new)
 
     def end(self) -> str:
         """What was held back to the end."""
-        piece = "" if self.over else self._held + self.tokenizer.decode(self._ids)[self._used :]
+        piece = "" if self.over else self._held + self._decode()[self._used :]
         self._ids, self._used, self._held = [], 0, ""
         self.text += piece
         return piece
+
+    def _decode(self) -> str:
+        text = self.tokenizer.decode(self._ids)
+        if not isinstance(text, str):
+            name = type(self.tokenizer).__name__
+            raise TypeError(f"{name}.decode gives {type(text).__name__} for {self._ids}; it must give a str")
+        return text
 
     def _give(self, new: str) -> str:
         piece, self._held = self._held + new, ""

@@ -67,7 +67,14 @@ class PretrainedTokenizer(ByteLevelTokenizer):
         self.set_rules(rules or TokenizerRules())
 
     def set_rules(self, rules: TokenizerRules) -> None:
-        """Take over the rules, and forget what was encoded with other ones."""
+        """Take over the rules, and forget what was encoded with other ones.
+
+        Raises:
+            ValueError: they name a token that the vocabulary lacks.
+        """
+        named = (*rules.added, *rules.added_normalized, *rules.prefix, *rules.suffix)
+        if missing := [token for token in named if token not in self.vocab]:
+            raise ValueError(f"the rules name the token {missing[0]!r}, which the vocabulary lacks")
         self.rules = rules
         self._patterns = [regex.compile(pattern) for pattern in rules.patterns]
         self._raw, self._normalized = _any_of(rules.added), _any_of(rules.added_normalized)
@@ -148,12 +155,18 @@ class PretrainedTokenizer(ByteLevelTokenizer):
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: rules.json holds something else.
+        """
         tokenizer = super().load(directory)
         values = json.loads((Path(directory) / RULES_FILE).read_text(encoding="utf-8"))
-        tokenizer.set_rules(
-            TokenizerRules(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-        )
+        try:
+            values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            tokenizer.set_rules(TokenizerRules(**values))
+        except (AttributeError, TypeError, regex.error) as error:
+            raise ValueError(f"{RULES_FILE} does not hold the rules of a tokenizer: {error}") from error
         return tokenizer
 
 

@@ -11,7 +11,7 @@ setting that is passed over in silence gives a model that talks nonsense.
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def named_ids(value: object, known: Container[int]) -> list[int]:
+    """An `eos_token_id` as a list: a file may name one id, several, or none. Those that are not known never come."""
+    return [i for i in (value if isinstance(value, list) else [value]) if type(i) is int and i in known]
+
+
 def read_config(path: Path) -> ModelConfig:
     """The `ModelConfig` that a `config.json` describes.
 
@@ -84,6 +89,9 @@ def config_from_hf(values: Mapping[str, Any], *, file: str | Path = "config.json
         )
     length = settings.integer("max_position_embeddings", 2048 if model_type == "llama" else 32768)
     theta, scaling = _rope(settings, length)
+    dropout = settings.number("attention_dropout", 0.0)
+    if dropout >= 1:
+        raise settings.refuse("attention_dropout", "it must be below 1")
     return ModelConfig(
         vocab_size=settings.integer("vocab_size"),
         hidden_size=hidden_size,
@@ -99,7 +107,7 @@ def config_from_hf(values: Mapping[str, Any], *, file: str | Path = "config.json
         rope_scaling=scaling,
         attention_bias=model_type == "qwen2" or settings.truth("attention_bias"),
         qk_norm=model_type == "qwen3",
-        attention_dropout=settings.number("attention_dropout", 0.0),
+        attention_dropout=dropout,
         tie_word_embeddings=settings.truth("tie_word_embeddings"),
         initializer_range=settings.number("initializer_range", 0.02),
     )

@@ -14,7 +14,7 @@ import regex
 from intro2llm.tokenizer.byte_level_tokenizer import bytes_to_unicode
 from intro2llm.tokenizer.pretrained_tokenizer import GPT2_PATTERN, PretrainedTokenizer, TokenizerRules
 from intro2llm.utils.errors import CheckpointError
-from intro2llm.utils.hf_config import read_json
+from intro2llm.utils.hf_config import named_ids, read_json
 from intro2llm.utils.hf_tokenizer_writer import ROLES, check_steps
 
 FILE = "tokenizer.json"
@@ -179,15 +179,14 @@ class _Reader:
             token = token.get("content") if isinstance(token, dict) else token
             if token is None:
                 continue
-            if token not in vocab:
+            if not isinstance(token, str) or token not in vocab:
                 raise CheckpointError(f"{self.folder / 'tokenizer_config.json'}: {role} {token!r} is not in {FILE}.")
             roles[role] = token
         if "eos_token" not in roles:
-            end = self._beside("config.json").get("eos_token_id")
-            end = end[0] if isinstance(end, list) and end else end
-            if end not in ids:
+            ends = named_ids(self._beside("config.json").get("eos_token_id"), ids)
+            if not ends:
                 raise CheckpointError(f"{self.folder / 'tokenizer_config.json'}: names no eos_token.")
-            roles["eos_token"] = ids[end]
+            roles["eos_token"] = ids[ends[0]]
         roles.setdefault("pad_token", roles["eos_token"])
         roles.setdefault("unk_token", roles["eos_token"])  # never used: every byte is in the vocabulary
         return roles | {token: token for token in special if token not in roles.values()}

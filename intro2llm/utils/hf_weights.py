@@ -67,7 +67,10 @@ def weight_files(folder: Path) -> list[Path]:
         )
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: there is no such folder.")
-    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    for name in (FILE, INDEX):
+        if (folder / name).is_symlink():
+            raise CheckpointError(f"{folder / name}: is a link to a file that is not there.")
+    others = sorted(path.name for path in folder.glob("*.safetensors") if path.is_file())
     found = f" It has {others[0]}: rename it, or add its index." if others else ""
     raise CheckpointError(f"{folder}: holds no {FILE} and no {INDEX}.{found}")
 
@@ -101,8 +104,11 @@ def _opened(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt", device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        with file.open("rb") as content:
-            start = content.read(64)
+        try:
+            with file.open("rb") as content:
+                start = content.read(64)
+        except OSError as unreadable:
+            raise CheckpointError(f"{file}: cannot be read: {unreadable.strerror}.") from unreadable
         if start.startswith(b"version https://git-lfs"):
             raise CheckpointError(f"{file}: is a Git LFS pointer, not the file; fetch it with: git lfs pull") from error
         raise CheckpointError(f"{file}: is not a whole safetensors file: {' '.join(str(error).split())}.") from error

@@ -27,7 +27,15 @@ from intro2llm.tokenizer.bpe_tokenizer import BPETokenizer
 from intro2llm.tokenizer.byte_level_tokenizer import ByteLevelTokenizer
 from intro2llm.tokenizer.pretrained_tokenizer import PretrainedTokenizer
 from intro2llm.utils.errors import CheckpointError
-from intro2llm.utils.hf_config import config_to_hf, config_to_own, has_output_bias, read_config, read_json, write_json
+from intro2llm.utils.hf_config import (
+    config_to_hf,
+    config_to_own,
+    has_output_bias,
+    named_ids,
+    read_config,
+    read_json,
+    write_json,
+)
 from intro2llm.utils.hf_weights import DTYPES, FILE, INDEX, check_layout, load_weights, read_layout, save_weights
 from intro2llm.utils.new_folder import new_folder
 
@@ -115,7 +123,7 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
         CheckpointError: the folder is missing, damaged, or was written by an unknown class.
     """
     name = read_json(folder / "tokenizer_config.json").get("tokenizer_class")
-    if name not in TOKENIZERS:
+    if not isinstance(name, str) or name not in TOKENIZERS:
         raise CheckpointError(f"{folder}: was written by {name!r}; known are {', '.join(TOKENIZERS)}.")
     try:
         return TOKENIZERS[name].load(folder)
@@ -134,12 +142,8 @@ def check_vocabulary(tokenizer: BaseTokenizer, config: ModelConfig, folder: Path
 
 def stop_token_ids(folder: Path, tokenizer: BaseTokenizer) -> set[int]:
     """The ids that end a text: the tokenizer's eos, and those of config.json (a model that chats may have several)."""
-    return {tokenizer.eos_token_id, *named_ids(read_json(folder / "config.json").get("eos_token_id"))}
-
-
-def named_ids(value: object) -> list[int]:
-    """An `eos_token_id` as a list: the file may have one id, several, or null."""
-    return [i for i in (value if isinstance(value, list) else [value]) if type(i) is int and i >= 0]
+    values = read_json(folder / "config.json")
+    return {tokenizer.eos_token_id, *named_ids(values.get("eos_token_id"), range(values["vocab_size"]))}
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -152,9 +156,12 @@ def find_run(runs: Path, name: str | None = None) -> Path:
     """The model folder of a run: of the newest, or of the one with that name; of its checkpoints the last.
 
     Raises:
-        CheckpointError: there is no run, none of that name, or it holds no model yet.
+        CheckpointError: there is no run, none of that name, or it holds no model yet; or the folder cannot be read.
     """
-    names = [path.name for path in runs.iterdir() if (path / "run.json").is_file()] if runs.is_dir() else []
+    try:
+        names = [path.name for path in runs.iterdir() if (path / "run.json").is_file()] if runs.is_dir() else []
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or runs}: cannot be read: {error.strerror}.") from error
     names = sorted(each for each in names if not each.startswith("."))
     if name is None:
         models = [model for each in names if (model := _model_of(runs / each))]

@@ -14,7 +14,7 @@ PARTIAL, REPLACED = ".partial", ".replaced"
 
 
 class TakenError(CheckpointError):
-    """Something is where a folder is to be made."""
+    """A folder with something in it is where one is to be made."""
 
 
 @contextmanager
@@ -29,9 +29,11 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether a folder that is there gives way. It is removed after the new one has taken its place.
 
     Raises:
-        TakenError: something is at `target`.
+        TakenError: something is in `target`.
+        CheckpointError: `target`, or what should be a folder above it, is a file.
     """
     target = target.expanduser().resolve()
+    refuse_if_taken(target, replace=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear_up(target)
     refuse_if_taken(target, replace=replace)
@@ -49,9 +51,13 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def refuse_if_taken(target: Path, *, replace: bool = False) -> None:
-    """Raise TakenError if `target` is a file, or a folder with something in it that may not be replaced."""
-    if target.exists() and not target.is_dir():
-        raise TakenError(f"{target}: is a file; a folder is to be made here.")
+    """Raise TakenError if `target` is a folder with something in it that may not be replaced.
+
+    Also raise CheckpointError if a file is in the way: nothing replaces a file.
+    """
+    for place in (target, *target.parents):
+        if place.exists() and not place.is_dir():
+            raise CheckpointError(f"{place}: is a file, so no folder can be made here. Choose another place.")
     if target.is_dir() and not replace and any(target.iterdir()):
         raise TakenError(f"{target}: is there already, and is not empty.")
 
@@ -91,7 +97,7 @@ def _clear_up(target: Path) -> None:
         return
     for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
         process = path.stem.removeprefix(f".{target.name}.")
-        if path.suffix not in (PARTIAL, REPLACED) or not process.isdecimal() or _lives(int(process)):
+        if path.suffix not in (PARTIAL, REPLACED) or not process.isdecimal() or _another_has(int(process)):
             continue
         if path.suffix == REPLACED and not target.exists():
             path.rename(target)
@@ -99,7 +105,10 @@ def _clear_up(target: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _lives(process: int) -> bool:
+def _another_has(process: int) -> bool:
+    """Whether a process with this number lives that is not this one: in a container the numbers come again."""
+    if process == os.getpid():
+        return False
     with contextlib.suppress(PermissionError):  # it lives, and belongs to somebody else
         try:
             os.kill(process, 0)
