@@ -1,8 +1,7 @@
 """Decoding: tokens per second of our `CausalLM.generate` against `generate` of transformers, with the same weights.
 
 Greedy, so that both must write the same tokens, which is asserted. One thread, and inference mode for all. Beside the
-two stand what bounds them, the linear layers alone (with weights by rows, as training stores them, and by columns, as
-`lay_out_for_decoding` does), and what no cache costs.
+two stand what bounds them, the linear layers alone, and what no cache costs.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ def main() -> int:
 
     from intro2llm.model.causal_lm import CausalLM
     from intro2llm.model.config import ModelConfig
-    from intro2llm.utils.decoding import lay_out_for_decoding
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -52,10 +50,8 @@ def main() -> int:
         )
     ).eval()
     weights = {name.removeprefix("model."): tensor for name, tensor in theirs.state_dict().items()}
-    by_rows, by_columns = CausalLM(config).eval(), CausalLM(config).eval()
-    for model in (by_rows, by_columns):
-        model.load_state_dict(weights)
-    lay_out_for_decoding(by_columns)
+    model = CausalLM(config).eval()
+    model.load_state_dict(weights)
 
     met = True
     for batch_size, bar in BARS.items():
@@ -65,22 +61,20 @@ def main() -> int:
             everything = torch.ones_like(prompt)
             return theirs.generate(prompt, attention_mask=everything, max_new_tokens=NEW, do_sample=False)
 
-        def ours(model: CausalLM, prompt: Tensor = prompt, **options: Any) -> Callable[[], Tensor]:
+        def ours(prompt: Tensor = prompt, **options: Any) -> Callable[[], Tensor]:
             return lambda: model.generate(prompt, max_new_tokens=NEW, temperature=0.0, **options)
 
-        print(f"batch {batch_size}, {PROMPT} + {NEW} tokens, {parameters(by_rows) / 1e6:.1f} million parameters:")
+        print(f"batch {batch_size}, {PROMPT} + {NEW} tokens, {parameters(model) / 1e6:.1f} million parameters:")
         with torch.inference_mode():
             expected = peer().tolist()
-            for candidate in (ours(by_rows), ours(by_columns), ours(by_rows, use_cache=False)):
+            for candidate in (ours(), ours(use_cache=False)):
                 if candidate().tolist() != expected:
                     print("  the tokens are not those of transformers: nothing to compare")
                     return 1
             met &= compare_speeds(
                 Call("transformers generate", peer),
-                Call("ours", ours(by_columns)),
-                Call("ours, weights by rows", ours(by_rows)),
-                Call("linear layers alone", linear_layers(by_columns, batch_size)),
-                Call("linear layers alone, by rows", linear_layers(by_rows, batch_size)),
+                Call("ours", ours()),
+                Call("linear layers alone", linear_layers(model, batch_size)),
                 amount=batch_size * NEW,
                 unit="tokens",
                 bars={"ours": bar},
@@ -89,7 +83,7 @@ def main() -> int:
             if batch_size == 1:  # slow, and only context: fewer rounds
                 compare_speeds(
                     Call("transformers generate", peer),
-                    Call("ours, without a cache", ours(by_rows, use_cache=False)),
+                    Call("ours, without a cache", ours(use_cache=False)),
                     amount=NEW,
                     unit="tokens",
                     bars={},

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from os import _exit
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import NoReturn, TextIO
 
 
@@ -71,3 +71,14 @@ class _FromSource(SourceFileLoader):
 
     def path_stats(self, path: str) -> NoReturn:
         raise OSError("no cached byte code")
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The module's code. A NUL byte, as in a file saved as UTF-16, is an error that Python tells without a place."""
+        try:
+            return super().get_code(fullname)
+        except (SyntaxError, ValueError) as error:
+            if isinstance(error, SyntaxError) and error.filename:
+                raise
+            data = self.get_data(self.path)
+            line = data.count(b"\n", 0, max(0, data.find(b"\0"))) + 1
+            raise SyntaxError(str(error), (self.path, line, None, None)) from error

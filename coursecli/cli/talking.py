@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
 
@@ -69,6 +70,8 @@ class Talk:
         self._watched = watched
         self._answering = False
         self._asked_to_stop = False
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # bytes that are no text must not end a chat
         if watched:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  # gives input() its editing and its history

@@ -15,6 +15,7 @@ import msgspec
 from coursecli.check.interpreter import python
 from coursecli.course.catalogue import Course
 from coursecli.course.workspace import Workspace
+from coursecli.errors import UsageError
 from coursecli.isolate import Job, Limits, launch
 from coursecli.isolate.launcher import EVENTS
 from coursecli.recipes.endings import bad_end, failure, wrong_package
@@ -36,6 +37,7 @@ class RecipeRun:
 
     Raises:
         EnvironmentProblem: no process can be started.
+        UsageError: an argument is not text.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class RecipeRun:
                 workspace.root,
                 _environment(),
                 Limits(seconds=None, memory_bytes=_machine_memory()),
-                msgspec.json.encode(told),
+                _encoded(told),
                 listens=listens,
             ),
             output=self._printed,
@@ -144,6 +146,13 @@ class _Printed:
     def end(self) -> None:
         if text := self._decoder.decode(b"", final=True):
             self._show(text)
+
+
+def _encoded(told: Assignment) -> bytes:
+    try:
+        return msgspec.json.encode(told)
+    except UnicodeEncodeError as error:  # bytes of the command line that mean no character
+        raise UsageError("What was typed is not UTF-8 text.", "Give a prompt from a file: --prompt - < FILE") from error
 
 
 def _environment() -> dict[str, str]:

@@ -172,16 +172,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = options.parse_args(argv)
     for part in chosen.parts:
         if part not in PARTS:
-            raise RecipeError(f"there is no part {part!r}.", f"Choose from: {', '.join(PARTS)}.")
+            raise RecipeError(f"There is no part {part!r}.", f"Choose from: {', '.join(PARTS)}.")
     if chosen.threads < 1:
         raise RecipeError("--threads must be at least 1.")
     torch.set_num_threads(chosen.threads)
     os.environ.setdefault("RAYON_NUM_THREADS", str(chosen.threads))  # the same number for the Rust library
+    if chosen.device.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise RecipeError(f"There is no device {chosen.device!r}: it is cpu, cuda or mps.")
     try:
         setting = Setting(chosen.quick, torch.empty(0, device=chosen.device).device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise RecipeError(f"the device {chosen.device!r} cannot be used: {reason}", "Try --device cpu.") from error
+        raise RecipeError(f"The device {chosen.device!r} cannot be used: {reason}", "Try --device cpu.") from error
     names = list(dict.fromkeys(chosen.parts)) or list(PARTS)
     rows = []
     for done, name in enumerate(names):

@@ -32,15 +32,13 @@ class Chat:
 
     def answer(self, line: str) -> None:
         """Let the model answer, and say it as it comes. Ctrl-C ends the answer."""
-        self.turns.append(f"{USER} {line}\n{ASSISTANT}")
-        ids = self.prompt()
-        if len(ids) >= self.writer.limit:
-            self.turns.pop()
-            emit(
-                "notice",
-                message=f"That is {len(ids)} tokens; this model reads at most {self.writer.limit}. Shorten it.",
-            )
+        turn, limit = f"{USER} {line}\n{ASSISTANT}", self.writer.limit
+        alone = len(self.writer.encode(turn))
+        if alone >= limit:
+            emit("notice", message=f"That is {alone} tokens; this model reads at most {limit}. Shorten it.")
             return
+        self.turns.append(turn)
+        ids = self.prompt()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.turns[-1] += self.writer.write(ids, until=f"\n{USER}")
 

@@ -21,7 +21,6 @@ from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
 from intro2llm.recipes.text_stream import TextStream
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
 from intro2llm.tokenizer.byte_level_tokenizer import ByteLevelTokenizer
-from intro2llm.utils.decoding import lay_out_for_decoding
 from intro2llm.utils.errors import CheckpointError
 from intro2llm.utils.model_folder import find_run, load_model, stop_token_ids
 
@@ -66,7 +65,7 @@ class Writer:
         def on_token(token: Tensor) -> None:
             nonlocal tokens
             if isinstance(token, Tensor) and token.numel() != 1:
-                raise ValueError(f"on_token was called with {tuple(token.shape)}; for a batch of one text it gets (1,) ids")
+                raise ValueError(f"on_token was called with ids {tuple(token.shape)}; for one text they must be (1,)")
             tokens += 1
             if piece := stream.add(int(token)):
                 emit("token", text=piece)
@@ -102,8 +101,8 @@ def check_written(written: Any, *, prompt: int, said: int) -> None:
         raise TypeError(f"{name} gives {type(written).__name__}; it must give the ids as a tensor")
     if written.shape != (1, prompt + said):
         raise ValueError(
-            f"{name} gives {tuple(written.shape)}; after a prompt of {prompt} and {said} calls of on_token, one for each "
-            f"new token, it must be (1, {prompt} + {said})"
+            f"{name} gives {tuple(written.shape)}; for a prompt of {prompt} tokens and {said} calls of on_token, one for "
+            f"each new token, it must be (1, {prompt} + {said})"
         )
 
 
@@ -143,7 +142,6 @@ def prepare(chosen: argparse.Namespace) -> Writer:
         except (CheckpointError, ModelBuildError) as error:
             raise RecipeError(str(error)) from error
         what = chosen.run or folder.resolve().relative_to(RUNS.resolve()).parts[0]
-    lay_out_for_decoding(model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     emit("started", what=what, device=device.type, parameters=parameters, seed=seed)
     settings = {name: getattr(chosen, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}

@@ -112,7 +112,25 @@ def test_what_is_not_written_names_its_lesson(monkeypatch: pytest.MonkeyPatch) -
         raise ModuleNotFoundError("No module named 'intro2llm.model.causal_lm'", name="intro2llm.model.causal_lm")
 
     assert compared(monkeypatch, part(stub)).problem == "after lesson 02: RMSNorm.forward is not written yet"
+    def renamed() -> None:
+        from intro2llm.model.norm import NoSuchNorm  # noqa: F401
+
     assert compared(monkeypatch, part(missing)).problem == "after lesson 04"
+    problem = "after lesson 04: cannot import name 'NoSuchNorm' from 'intro2llm.model.norm'"
+    assert compared(monkeypatch, part(renamed)).problem == problem
+
+
+def test_bench_begins_with_lesson_01_and_a_wrong_import_of_the_learners_is_told_with_its_line(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "intro2llm", ignore=shutil.ignore_patterns("__pycache__", "data", "loss"))
+    model = tmp_path / "intro2llm" / "model"
+    (model / "config.py").unlink()
+    (model / "norm.py").write_text("from intro2llm.model.nrom import x\n", encoding="utf-8")
+    command = [sys.executable, "-m", "intro2llm.recipes.bench", "bpe-training", "rms-norm", "decode", "--quick"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "rms-norm: No module named 'intro2llm.model.nrom' (model/norm.py, line 1)." in ended.stdout
+    assert "1 of 3 parts measured." in ended.stdout
 
 
 def test_an_exception_is_said_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +159,9 @@ def test_the_side_that_works_more_takes_longer() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["atention"], "there is no part 'atention'"),
+        (["atention"], "There is no part 'atention'"),
         (["--threads", "0"], "at least 1"),
-        (["--device", "abacus"], "the device 'abacus' cannot be used"),
+        (["--device", "abacus"], "There is no device 'abacus'"),
     ],
 )
 def test_options_that_do_not_fit(words: list[str], message: str) -> None:
