@@ -194,6 +194,7 @@ def recipe(
             with on_ctrl_c(run.stop):
                 yield run, screen
     finally:
+        screen.end_text()
         screen.settle()
 
 

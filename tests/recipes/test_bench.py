@@ -112,6 +112,7 @@ def test_what_is_not_written_names_its_lesson(monkeypatch: pytest.MonkeyPatch) -
         raise ModuleNotFoundError("No module named 'intro2llm.model.causal_lm'", name="intro2llm.model.causal_lm")
 
     assert compared(monkeypatch, part(stub)).problem == "after lesson 02: RMSNorm.forward is not written yet"
+
     def renamed() -> None:
         from intro2llm.model.norm import NoSuchNorm  # noqa: F401
 

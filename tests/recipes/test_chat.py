@@ -84,7 +84,12 @@ def test_the_answer_ends_where_the_user_would_speak_again(monkeypatch, said):
 def test_the_token_that_ends_a_text_ends_the_answer(monkeypatch, said):
     talk(monkeypatch, "hi\n", reply="")
     assert answers(said)[0]["stopped"] == "length"
-    monkeypatch.setattr(Parrot, "generate", lambda self, ids, **_: torch.tensor([[self.tokenizer.eos_token_id]]))
+
+    def end(self: Parrot, input_ids: torch.Tensor, *, on_token: Any, **_: Any) -> torch.Tensor:
+        on_token(torch.tensor([self.tokenizer.eos_token_id]))
+        return torch.tensor([[*input_ids[0].tolist(), self.tokenizer.eos_token_id]])
+
+    monkeypatch.setattr(Parrot, "generate", end)
     talk(monkeypatch, "hi\n")
     assert answers(said)[1]["stopped"] == "eos"
 
@@ -100,6 +105,40 @@ def test_a_line_that_is_too_long_is_not_said(monkeypatch, said):
     parrot = talk(monkeypatch, f"{'x' * 60}\nhi\n", limit=60, tokens=10)
     assert notices(said) == ["That is 77 tokens; this model reads at most 60. Shorten it."]
     assert parrot.prompts == ["User: hi\nAssistant:"]
+
+
+def test_a_line_that_is_too_long_costs_no_earlier_turn(monkeypatch, said):
+    parrot = talk(monkeypatch, f"one\n{'x' * 100}\ntwo\n", limit=100, tokens=10)
+    assert parrot.prompts[1] == "User: one\nAssistant: yes\nUser: two\nAssistant:"
+    assert len(notices(said)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "said_tokens", "words"),
+    [
+        (None, [], "gives NoneType; it must give the ids as a tensor"),
+        (torch.tensor([1, 2, 3]), [], r"gives \(3,\);"),
+        (torch.ones(1, 20, dtype=torch.long), [], r"0 calls of on_token"),
+        (torch.ones(1, 1, dtype=torch.long), [1], r"it must be \(1, \d+ \+ 1\)"),
+        (None, [[1, 1]], r"on_token was called with ids \(2,\)"),
+    ],
+    ids=["nothing", "one dimension", "silent", "no prompt", "two texts"],
+)
+def test_a_generate_that_breaks_its_promise_is_told_what_it_gave(monkeypatch, said, written, said_tokens, words):
+    def generate_wrongly(self: Parrot, input_ids: torch.Tensor, *, on_token: Any, **_: Any) -> Any:
+        for token in said_tokens:
+            on_token(torch.tensor(token))
+        return written
+
+    monkeypatch.setattr(Parrot, "generate", generate_wrongly)
+    with pytest.raises((TypeError, ValueError), match=words):
+        talk(monkeypatch, "hi\n")
+
+
+def test_an_encode_that_gives_no_list_is_named(monkeypatch, said):
+    monkeypatch.setattr(ByteLevelTokenizer, "encode", lambda self, text: None)
+    with pytest.raises(TypeError, match=r"ByteLevelTokenizer\.encode gives NoneType"):
+        talk(monkeypatch, "hi\n")
 
 
 def test_an_interrupted_answer_stays_in_the_talk(monkeypatch, said):

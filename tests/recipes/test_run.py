@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from coursecli.check.results import LearnerError
+from coursecli.course.catalogue import load_course
 from coursecli.course.initial import init_workspace
 from coursecli.errors import EnvironmentProblem, LockedError, UsageError, WorkspaceError
-from coursecli.recipes.endings import LearnerFailure
-from coursecli.recipes.events import Answer, Finished, Started, Token
+from coursecli.recipes.endings import LearnerFailure, failure
+from coursecli.recipes.events import Answer, Failed, Finished, Started, Token
 from tests.recipe_shop import Seller
 
+REAL_COURSE = Path(__file__).resolve().parents[2] / "lessons"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 
 
@@ -134,6 +137,38 @@ def test_a_missing_file_is_named_with_the_command_that_brings_it(seller: Seller)
     init_workspace(seller.course, seller.workspace)
     assert seller.file("recipes/generate.py").is_file()
     assert given.value.remedy.endswith(f"intro2llm init '{seller.workspace}'")
+
+
+def test_a_given_file_is_brought_by_the_first_lesson_that_needs_it(tmp_path: Path):
+    """Whoever writes a task in the file later: here lesson 05 has a part in what lesson 02 gives."""
+    course = load_course(REAL_COURSE)
+    workspace = init_workspace(course, tmp_path / "w")
+    nothing = LearnerError(type="ModuleNotFoundError", message="")
+    event = Failed(kind="missing", message="intro2llm.model.config", error=nothing)
+    told = failure(event, course, workspace, "bench")
+    assert "intro2llm/model/config.py (lesson 02)" in told.message
+    assert told.remedy == "Type: intro2llm start 02"
+
+
+def test_what_given_code_raises_about_the_learners_is_not_called_theirs(seller: Seller):
+    seller.replace("discount", "return 'cheap'")  # f"{'cheap':g}" in the recipe raises ValueError
+    with pytest.raises(LearnerFailure, match="ValueError") as caught:
+        list(seller.run())
+    assert caught.value.given
+    assert caught.value.frames[-1].file == "toyshop/recipes/generate.py"
+
+
+def test_an_argument_that_is_no_text_is_refused(seller: Seller):
+    with pytest.raises(UsageError, match="not UTF-8"):
+        list(seller.run("--prompt=a\udcffb"))
+
+
+def test_a_file_with_nul_bytes_is_named(seller: Seller):
+    path = seller.file("prices.py")
+    path.write_bytes(b"# two\n# lines\n\0" + path.read_bytes())
+    with pytest.raises(LearnerFailure, match="null bytes") as caught:
+        list(seller.run())
+    assert (caught.value.frames[-1].file, caught.value.frames[-1].line) == ("toyshop/prices.py", 3)
 
 
 def test_an_exception_is_told_with_the_learners_lines(seller: Seller):

@@ -16,6 +16,12 @@ MERGED = ByteLevelTokenizer()
 MERGED.train(["Ein €, zwei €. Über 日本語 und 日本 – naïve café 🙂🙂"] * 4, vocab_size=300)
 
 
+def test_a_decode_that_gives_no_text_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(BYTES, "decode", lambda ids: None)
+    with pytest.raises(TypeError, match=r"ByteLevelTokenizer\.decode gives NoneType for \[7\]; it must give a str"):
+        TextStream(BYTES).add(7)
+
+
 def ids_of(data: bytes) -> list[int]:
     return [BYTES.vocab[bytes_to_unicode()[byte]] for byte in data]
 

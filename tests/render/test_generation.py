@@ -61,6 +61,16 @@ def test_a_text_in_a_file_is_whole_though_the_rest_is_on_a_terminal(monkeypatch)
     assert out.getvalue() == "Once upon\\x1b[31m\n"
 
 
+def test_a_text_in_a_file_ends_its_line_though_something_else_was_said_last(monkeypatch):
+    out, aside = io.StringIO(), io.StringIO()
+    on = screen(monkeypatch, out, aside)
+    on.text("Once")
+    on.printed("debug")
+    on.end_text()
+    on.end_text()
+    assert (out.getvalue(), aside.getvalue()) == ("Once\n", "debug")
+
+
 def test_progress_is_for_terminals_and_is_taken_away(monkeypatch):
     aside = io.StringIO()
     on = screen(monkeypatch, io.StringIO(), aside)
@@ -108,3 +118,10 @@ def test_a_failure_shows_the_line_and_where_it_was_called_from(tmp_path):
     assert "Your code: model.py:2 in inner" in out
     assert "> 2 b = a / 0" in out
     assert "called from model.py:3 in outer" in out
+
+
+def test_given_code_is_not_called_the_learners(tmp_path):
+    stream = io.StringIO()
+    failure = LearnerFailure("TypeError: None", [Frame(file="recipes/run.py", line=2)], given=True)
+    make_console(stream, width=60).print(failure_view(failure, tmp_path))
+    assert "Given code: recipes/run.py:2" in stream.getvalue()
