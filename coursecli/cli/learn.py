@@ -158,17 +158,21 @@ def next_(ctx: typer.Context) -> Action:
     return partial(work.go_on, _context(ctx))
 
 
-def list_(ctx: typer.Context) -> Action:
-    """Stages, lessons and tasks, and how far you are.
+def list_(
+    ctx: typer.Context,
+    show_all: Annotated[bool, typer.Option("--all", help="The tasks of every lesson.")] = False,
+) -> Action:
+    """Stages and lessons, how far you are, and the tasks of the lessons you are at.
 
     \b
     Example:
       intro2llm list
+      intro2llm list --all
       intro2llm list --instructor
     """
     from coursecli.cli import look
 
-    return partial(look.list_lessons, _context(ctx))
+    return partial(look.list_lessons, _context(ctx), show_all=show_all)
 
 
 def status(ctx: typer.Context) -> Action:

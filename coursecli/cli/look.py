@@ -38,13 +38,14 @@ def status(context: Context) -> int:
     return 0
 
 
-def list_lessons(context: Context) -> int:
-    """Stages, lessons, tasks and their state; for instructors, what learners get wrong in each."""
+def list_lessons(context: Context, *, show_all: bool = False) -> int:
+    """Stages, lessons, tasks and their state; for instructors, all tasks, and what learners get wrong in each."""
     from coursecli.render.overview import lesson_list
 
     console = context.console
     state = context.state()
-    console.print(lesson_list(context.course, state, width=console.width))
+    show_all = show_all or context.instructor
+    console.print(lesson_list(context.course, state, width=console.width, show_all=show_all))
     if context.instructor:
         from coursecli.render.teaching import lesson_notes
 

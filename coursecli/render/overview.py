@@ -49,8 +49,8 @@ def lesson_words(entry: LessonState) -> tuple[str, str, str]:
     return "○", "open", ""
 
 
-def lesson_list(course: Course, state: CourseState, *, width: int) -> RenderableType:
-    """Stages, lessons and tasks, and how far each is."""
+def lesson_list(course: Course, state: CourseState, *, width: int, show_all: bool = False) -> RenderableType:
+    """Stages and lessons, and how far each is; the tasks of the lessons that are being worked on, or of all."""
     parts: list[RenderableType] = [_heading(course, state)]
     for stage in course.manifest.stages:
         parts += [Text(), clean(stage.title, "title")]
@@ -62,7 +62,8 @@ def lesson_list(course: Course, state: CourseState, *, width: int) -> Renderable
             _row(
                 table, width, (Text(sign, style), f"{entry.lesson.number:02d}"), clean(entry.lesson.title), words, style
             )
-            for task in entry.tasks:
+            in_work = entry.started and not all(task.passes_now for task in entry.tasks)
+            for task in entry.tasks if in_work or show_all else []:
                 sign, words, style = ("·", "", "quiet") if entry.locked_by else task_words(task)
                 _row(table, width, (Text(), Text(sign, style)), _task_title(task), words, style)
         parts.append(table)

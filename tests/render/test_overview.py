@@ -63,7 +63,7 @@ def test_every_state_of_a_task_has_words_and_a_sign_of_its_own(course):
 
 
 @pytest.mark.parametrize("width", [40, 63, 64, 100, 200])
-def test_the_list_names_everything_on_every_width(course, width):
+def test_the_whole_list_names_everything_on_every_width(course, width):
     first, second = course.lessons
     state = CourseState(
         [entry(first, ever_passed=True, passes_now=False), entry(second, locked_by=[first])],
@@ -71,7 +71,7 @@ def test_the_list_names_everything_on_every_width(course, width):
         "intro2llm check",
         "Why.",
     )
-    lines = shown(lesson_list(course, state, width=width), width)
+    lines = shown(lesson_list(course, state, width=width, show_all=True), width)
     assert max(map(len, lines)) <= width
     text = " ".join(" ".join(lines).split())
     for words in (
@@ -84,6 +84,23 @@ def test_the_list_names_everything_on_every_width(course, width):
         "(combine)",
     ):
         assert words in text
+
+
+def test_the_list_shows_the_tasks_of_the_lessons_in_work(course):
+    first, second = course.lessons
+
+    def listed(*entries):
+        state = CourseState(list(entries), first, "intro2llm check", "Why.")
+        return " ".join(shown(lesson_list(course, state, width=100)))
+
+    passed = [TaskState(task, True, True, [], 1, 0) for task in first.tasks]
+    started = listed(
+        entry(first, started=True, ever_passed=True, passes_now=True, tasks=passed), entry(second, started=True)
+    )
+    assert all(f"({task.id})" in started for task in second.tasks)
+    assert not any(f"({task.id})" in started for task in first.tasks), "done: folded"
+    locked = listed(entry(first), entry(second, locked_by=[first]))
+    assert not any(f"({task.id})" in locked for task in (*first.tasks, *second.tasks)), "not started: folded"
 
 
 def test_status_says_what_changed_and_what_to_type(course):
