@@ -73,7 +73,7 @@ class _FromSource(SourceFileLoader):
         raise OSError("no cached byte code")
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """The module's code. A NUL byte, as in a file saved as UTF-16, is an error that Python tells without a place."""
+        """As ever. But NUL bytes, as in a file saved as UTF-16, are an error that Python tells without a place."""
         try:
             return super().get_code(fullname)
         except (SyntaxError, ValueError) as error:

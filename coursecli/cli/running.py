@@ -80,10 +80,10 @@ def telling(action: Callable[Concatenate[Context, P], int]) -> Callable[Concaten
         try:
             return action(context, *arguments, **options)
         except LearnerFailure as failure:
-            if context.options.debug:
-                raise
             console = make_console(sys.stderr, plain=context.options.plain)
             console.print(failure_view(failure, context.workspace.root))
+            if context.options.debug:
+                raise
             return failure.exit_code
 
     return told

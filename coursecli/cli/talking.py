@@ -42,7 +42,7 @@ def chat(context: Context, wanted: Sampling, *, stream: bool, as_json: bool) -> 
                 match event:
                     case Started():
                         started = event
-                        if event.what == "random":
+                        if event.what == "random" and not as_json:
                             screen.say(NOISE)
                     case Ready():
                         screen.settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from pathlib import Path
 
 from coursecli.check.endings import signal_name
 from coursecli.check.frames import dumped_frames
@@ -95,7 +96,9 @@ def _learners(message: str, frames: list[Frame], course: Course, workspace: Work
     return LearnerFailure(message, own or frames, given=not own)
 
 
-def wrong_package(expected: object, bound: str) -> CourseError:
+def wrong_package(expected: Path, bound: str) -> CourseError:
+    if not expected.is_dir():
+        return WorkspaceError(f"{expected} is not there any more.", "Was the workspace moved, or deleted?")
     return EnvironmentProblem(
         f"Python found the package in {bound or 'no place'}, not in {expected}, so nothing was run.",
         "Type: intro2llm doctor",

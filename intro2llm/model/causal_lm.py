@@ -95,7 +95,7 @@ class CausalLM(nn.Module):
         No token sees one that comes after it, or padding. A token's position is the number of tokens before it in its
         text: padding takes up no place. Without a mask, positions are past, …, past + T - 1. With one, they are
         cumsum(attention_mask) - 1, never below 0, of its last T columns. What comes out at a padding token has no
-        meaning, but is finite.
+        meaning, but is finite. Whatever is made on the way is made on the device of `input_ids`.
 
         Args:
             input_ids: (B, T), the tokens that are not in the cache yet.

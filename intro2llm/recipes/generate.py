@@ -101,8 +101,8 @@ def check_written(written: Any, *, prompt: int, said: int) -> None:
         raise TypeError(f"{name} gives {type(written).__name__}; it must give the ids as a tensor")
     if written.shape != (1, prompt + said):
         raise ValueError(
-            f"{name} gives {tuple(written.shape)}; for a prompt of {prompt} tokens and {said} calls of on_token, one for "
-            f"each new token, it must be (1, {prompt} + {said})"
+            f"{name} gives {tuple(written.shape)}; for a prompt of {prompt} tokens and {said} calls of on_token, "
+            f"one for each new token, it must be (1, {prompt} + {said})"
         )
 
 

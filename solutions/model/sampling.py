@@ -44,7 +44,8 @@ def apply_repetition_penalty(
 def filter_top_k(logits: Tensor, k: int) -> Tensor:
     """Keep the k largest logits of each row and set the others to minus infinity.
 
-    With k = V or more, nothing changes. When several tokens tie for the k-th place it is left open which of them stay.
+    With k = V or more, nothing changes. When several tokens tie for the k-th place it is left open which of them stay,
+    and whether all do.
 
     Source: Fan et al. 2018, "Hierarchical Neural Story Generation", arXiv 1805.04833.
 

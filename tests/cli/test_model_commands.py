@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import uuid
 from dataclasses import replace
@@ -223,6 +224,15 @@ def test_chat_from_a_pipe_answers_line_by_line(seller: Seller):
         ("1", " 100", 1),
         ("2", " 100 99", 2),
     ]
+
+
+def test_a_line_that_is_no_text_is_said_as_far_as_it_is(seller: Seller):
+    command = [seller.program, "chat", "--random"]
+    ended = subprocess.run(
+        command, cwd=seller.workspace, env=seller.environment, input=b"\xff7\n", capture_output=True, check=False
+    )
+    assert ended.returncode == 1  # it has come to the recipe, which wants a number
+    assert "ValueError: invalid literal for int() with base 10: '\ufffd7'" in ended.stderr.decode()
 
 
 def test_ctrl_c_ends_the_answer_and_not_the_chat(seller: Seller):

@@ -14,6 +14,7 @@ from coursecli.course.initial import init_workspace
 from coursecli.errors import EnvironmentProblem, LockedError, UsageError, WorkspaceError
 from coursecli.recipes.endings import LearnerFailure, failure
 from coursecli.recipes.events import Answer, Failed, Finished, Started, Token
+from coursecli.recipes.run import RecipeRun
 from tests.recipe_shop import Seller
 
 REAL_COURSE = Path(__file__).resolve().parents[2] / "lessons"
@@ -68,6 +69,15 @@ def test_another_package_than_the_workspaces_is_refused(seller: Seller):
     (away / "toyshop" / "__init__.py").unlink()  # a namespace package has no place that could be named
     with pytest.raises(EnvironmentProblem, match="nothing was run"):
         list(seller.run())
+
+
+def test_a_workspace_that_goes_away_is_said(seller: Seller):
+    opened = seller.opened
+    seller.workspace.rename(seller.folder / "moved")
+    seller.workspace.mkdir()
+    with pytest.raises(WorkspaceError, match="is not there any more"):
+        with RecipeRun(seller.course, opened, "generate", "generate", [], printed=print) as run:
+            list(run.events())
 
 
 def test_files_of_the_learner_shadow_no_module(seller: Seller):

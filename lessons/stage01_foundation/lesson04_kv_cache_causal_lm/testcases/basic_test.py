@@ -110,7 +110,6 @@ def pair_of(result: object, what: str) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         "It should be a pair: the output and the cache.",
         what=what,
         actual=type(result).__name__,
-        mistake="cache-not-returned",
     )
     output, cache = result
     expect(
@@ -289,8 +288,6 @@ def test_cached_block_adds_two_branches() -> None:
         what="a block with a cache, whose parts are simple functions",
         dims="B T C",
         lookalikes={
-            "block-cached-no-norm": lambda: x + torch.sin(x) + torch.cos(second(x + torch.sin(x))),
-            "block-cached-no-residual": lambda: torch.sin(first(x)) + torch.cos(second(torch.sin(first(x)))),
             "block-cached-no-mlp": lambda: h,
         },
     )
@@ -311,10 +308,10 @@ def test_cached_block_hands_everything_on() -> None:
         call["past_key_value"] is not None,
         "past_key_value is None",
         what=what,
-        mistake="block-past-dropped",
+        mistake="block-option-dropped",
     )
-    expect(call["position_ids"] is not None, "position_ids is None", what=what, mistake="block-positions-dropped")
-    expect(call["attention_mask"] is not None, "attention_mask is None", what=what, mistake="block-mask-dropped")
+    expect(call["position_ids"] is not None, "position_ids is None", what=what, mistake="block-option-dropped")
+    expect(call["attention_mask"] is not None, "attention_mask is None", what=what, mistake="block-option-dropped")
     expect_equal(call["past_key_value"][0].tolist(), past[0].tolist(), what="the keys that self_attn is given")
     expect_equal(call["position_ids"].tolist(), positions.tolist(), what="the position_ids that self_attn is given")
     expect_equal(call["attention_mask"].tolist(), mask.tolist(), what="the attention_mask that self_attn is given")
@@ -324,7 +321,7 @@ def test_cached_block_hands_everything_on() -> None:
         block.self_attn.forward_with_cache.present[0],
         what="the cache that the block gives back",
         dims="B H S D",
-        lookalikes={"block-returns-the-past": past[0]},
+        lookalikes={"cache-returns-the-past": past[0]},
     )
 
 
@@ -333,7 +330,7 @@ def test_cached_block_leaves_its_input_alone() -> None:
     """The hidden states that the block is given still hold the same numbers afterwards."""
     block = assembled(lambda v: v + 1, torch.sin, lambda v: v - 1, torch.cos)
     x = draw(B, T, C, seed=11)
-    with expect_unchanged(x, what="the hidden_states given to the block", mistake="block-cached-in-place"):
+    with expect_unchanged(x, what="the hidden_states given to the block"):
         run_block(block, x)
 
 
@@ -379,7 +376,6 @@ def test_model_has_the_names_of_llama() -> None:
             (model.position_embeddings is None) == (kind == "rope"),
             f"It is {type(model.position_embeddings).__name__}.",
             what=f"position_embeddings of a model with {kind} positions",
-            mistake="table-beside-rope",
         )
 
 
@@ -388,12 +384,7 @@ def test_layers_are_blocks_of_their_own() -> None:
     """Every layer is a TransformerBlock with parameters of its own, and knows which layer it is."""
     model = CausalLM(make_config(num_hidden_layers=3))
     expect_equal(len({id(layer) for layer in model.layers}), 3, what="different layers", mistake="layers-shared")
-    expect_equal(
-        [layer.layer_idx for layer in model.layers],
-        [0, 1, 2],
-        what="layer_idx of the layers",
-        mistake="layer-idx-not-given",
-    )
+    expect_equal([layer.layer_idx for layer in model.layers], [0, 1, 2], what="layer_idx of the layers")
 
 
 @pytest.mark.task("causal-lm")
@@ -435,8 +426,7 @@ def test_first_weights() -> None:
             expect_close(parameter, torch.zeros_like(parameter), what=what, mistake="init-biases-left")
         else:
             std = parameter.std().item()
-            named = {"init-std-1": 1.0, "init-range-fixed": 0.02}
-            named["init-left-to-torch"] = 1 / math.sqrt(3 * parameter.shape[1])
+            named = {"init-std-1": 1.0, "init-left-to-torch": 1 / math.sqrt(3 * parameter.shape[1])}
             likely = next((mistake for mistake, wrong in named.items() if abs(std / wrong - 1) < 0.2), None)
             expect(
                 0.04 < std < 0.06,
@@ -521,7 +511,7 @@ def test_hidden_states_go_through_every_part() -> None:
             "layers-not-chained": lambda: model.norm(run(embedded, model.layers[-1:])),
         },
     )
-    expect(cache is None, "A cache came back.", what="a call without use_cache", mistake="cache-unasked")
+    expect(cache is None, "A cache came back.", what="a call without use_cache")
 
 
 @pytest.mark.task("hidden-states")
@@ -554,8 +544,9 @@ def test_token_by_token_is_the_whole_text(kind: str) -> None:
     for t in range(T):
         result = model.compute_hidden_states(ids[:, t : t + 1], past_key_values=cache, use_cache=True)
         piece, cache = outputs_of(result)
+        expect(cache is not None, "It is None.", what=f"the cache after {t + 1} tokens")
         expect(
-            isinstance(cache, list) and len(cache) == 2,
+            isinstance(cache, list | tuple) and len(cache) == 2 and not isinstance(cache[0], Tensor),
             "The cache should be a list with one pair for each of the 2 layers.",
             what=f"the cache after {t + 1} tokens",
             mistake="cache-of-one-layer",
@@ -695,7 +686,6 @@ def test_forward_gives_logits() -> None:
         f"It is {type(output).__name__}.",
         what="what forward gives back",
         expected="a CausalLMOutput",
-        mistake="forward-gives-a-tensor",
     )
     right = stack(model, ids) @ model.lm_head.weight.T
     expect_close(
@@ -711,7 +701,7 @@ def test_forward_gives_logits() -> None:
             "logits-as-probabilities": right.softmax(dim=-1),
         },
     )
-    expect(output.loss is None, "There is a loss.", what="forward without labels", mistake="loss-without-labels")
+    expect(output.loss is None, "There is a loss.", what="forward without labels")
     expect(output.past_key_values is None, "There is a cache.", what="forward without use_cache")
 
 
@@ -738,7 +728,7 @@ def test_forward_with_labels_and_cache() -> None:
         atol=1e-4,
         lookalikes={
             "loss-not-shifted": lambda: mean(right, labels),
-            "forward-shifts-too": lambda: mean(right[:, :-2], labels[:, 2:]),
+            "loss-shifted-twice": lambda: mean(right[:, :-2], labels[:, 2:]),
         },
     )
     first = model(ids[:, :4], use_cache=True)
@@ -756,7 +746,7 @@ def test_forward_with_labels_and_cache() -> None:
         rtol=1e-4,
         atol=1e-4,
         lookalikes={
-            "forward-drops-the-past": lambda: stack(model, ids[:, 4:5]) @ model.lm_head.weight.T,
+            "forward-option-dropped": lambda: stack(model, ids[:, 4:5]) @ model.lm_head.weight.T,
         },
     )
 
@@ -797,7 +787,6 @@ def test_repetition_penalty_lowers_what_was_said() -> None:
             "penalty-subtracted": torch.tensor([[1.0, -5.0, 1.0, -1.0, 0.5], [3.0, -3.0, -1.0, -3.0, 0.5]]),
             "penalty-per-occurrence": torch.tensor([[0.75, -6.0, 1.0, -1.0, 0.5], [3.0, -3.0, 0.5, -4.0, 0.5]]),
             "penalty-over-the-batch": torch.tensor([[1.5, -6.0, 0.5, -2.0, 0.5], [1.5, -6.0, 0.5, -2.0, 0.5]]),
-            "penalty-on-the-others": torch.tensor([[3.0, -3.0, 0.5, -2.0, 0.25], [1.5, -6.0, 1.0, -1.0, 0.25]]),
         },
     )
 
@@ -816,7 +805,6 @@ def test_top_k_keeps_the_largest() -> None:
             "top-k-one-too-few": torch.tensor([[NONE, 2.0, NONE, NONE, NONE], [NONE, NONE, 9.0, NONE, NONE]]),
             "top-k-zeros": torch.tensor([[0.0, 2.0, 0.0, 1.5, 0.0], [0.0, 0.0, 9.0, 0.0, 8.0]]),
             "top-k-first-row-for-all": torch.tensor([[NONE, 2.0, NONE, 1.5, NONE], [7.0, 5.0, 9.0, 6.0, 8.0]]),
-            "top-k-keeps-the-smallest": torch.tensor([[0.1, NONE, -1.0, NONE, NONE], [NONE, 5.0, NONE, 6.0, NONE]]),
             "top-k-sorted": torch.tensor([[2.0, 1.5, NONE, NONE, NONE], [9.0, 8.0, NONE, NONE, NONE]]),
         },
     )
@@ -857,13 +845,12 @@ def test_top_p_keeps_the_nucleus() -> None:
 def test_temperature_zero_takes_the_largest() -> None:
     """At temperature 0 the largest logit of each row wins: an id for each row, int64."""
     logits = draw(5, V, seed=27)
-    with diagnosing("temperature-zero-divides", RuntimeError, ZeroDivisionError):
+    with diagnosing("temperature-zero-divides", RuntimeError, ZeroDivisionError, match="inf|nan|zero"):
         chosen = sample_next_token(logits.clone(), temperature=0.0)
     expect_close(
         chosen,
         torch.tensor([max(range(V), key=lambda v, row=row: row[v].item()) for row in logits]),
         what="the choice at temperature 0 for 5 rows",
-        lookalikes={"largest-over-the-rows": lambda: logits.argmax(dim=0)},
     )
 
 
@@ -898,6 +885,14 @@ def test_every_row_has_its_own_draw() -> None:
         what="60 draws from an almost uniform distribution",
         mistake="always-the-largest" if chosen[0] == 20 else "one-draw-for-all-rows",
     )
+    for temperature in (1.0, 0.0):
+        one = sample_next_token(logits[:1], temperature=temperature, generator=generator)
+        expect_equal(
+            tuple(one.shape),
+            (1,),
+            what=f"the shape of the choice for one row, temperature {temperature}",
+            mistake="one-row-squeezed",
+        )
 
 
 @pytest.mark.task("sample-next-token")
@@ -994,6 +989,8 @@ def test_generate_writes_after_the_prompt() -> None:
         },
     )
     expect_equal(str(result.dtype), "torch.int64", what="the dtype of what generate gives back")
+    alone = chain().generate(prompt[:1].clone(), max_new_tokens=5, temperature=0.0)
+    expect_equal(alone.tolist(), result.tolist()[:1], what="5 tokens after the prompt (4, 11, 2) alone")
 
 
 @pytest.mark.task("generate")
@@ -1064,7 +1061,7 @@ def test_arguments_that_cannot_be_meant() -> None:
     """A negative number of tokens and an empty prompt are refused."""
     prompt = torch.tensor([[4, 11], [9, 0]])
     chain().generate(prompt, max_new_tokens=1)
-    with expect_raises(ValueError, what="generate with max_new_tokens=-1", mistake="negative-count-accepted"):
+    with expect_raises(ValueError, what="generate with max_new_tokens=-1", mistake="arguments-unchecked"):
         chain().generate(prompt, max_new_tokens=-1)
-    with expect_raises(ValueError, what="generate with a prompt of no tokens", mistake="empty-prompt-accepted"):
+    with expect_raises(ValueError, what="generate with a prompt of no tokens", mistake="arguments-unchecked"):
         chain().generate(prompt[:, :0], max_new_tokens=3)

@@ -1,0 +1,130 @@
+"""How wrong the model is: cross-entropy from logits, and the two readings of it, perplexity and bits per byte.
+
+Letters: B batch, T tokens, V vocabulary, N any number of predictions. Nothing is shifted here: the logits at a place
+are compared with the label at the same place.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """How much probability the model failed to give to the right answers, in nats.
+
+    For one prediction with logits z, p = softmax(z), and label y:
+
+        loss = -log p[y] = logsumexp(z) - z[y]
+
+    With label smoothing ε the target is not y alone: every one of the V classes, y included, gets ε / V, and y gets the
+    remaining 1 - ε on top:
+
+        loss = (1 - ε) · (-log p[y]) + ε · mean over all V classes of (-log p[k])
+
+    A place whose label equals `ignore_index` is no prediction: its logits may hold anything, even NaN, and get a
+    gradient of exactly 0. Where no prediction is left, "mean" and "sum" are 0, and all gradients are 0.
+
+    It holds for logits of any finite size: a right answer whose probability would be rounded to 0 still costs what the
+    formula says, never infinity and never some largest value. float16 and bfloat16 logits are computed in float32;
+    float64 stays float64.
+
+    Args:
+        logits: (..., V), any floating dtype: (B, T, V) or (N, V). They need not be contiguous, and are not changed.
+        labels: (...), int64: from 0 to V - 1, or `ignore_index`. They are not changed.
+        ignore_index: the label that means "no prediction here".
+        label_smoothing: ε, from 0 to 1.
+        reduction: "mean" over the predictions that are left, each counting the same whatever its row; "sum" of them; or
+            "none": the loss at every place, in the shape of `labels`, 0 at the ignored ones.
+
+    Returns:
+        One number, or (...) for "none"; float32, or float64 for float64 logits.
+
+    Raises:
+        ValueError: `labels` does not have the shape of `logits` without the last axis (the message names both shapes),
+            `reduction` is none of the three (the message contains it), or `label_smoothing` is not from 0 to 1 (the
+            message contains "label_smoothing").
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"labels are {tuple(labels.shape)}, but the logits {tuple(logits.shape)} need one per row")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is {reduction!r}: it must be 'mean', 'sum' or 'none'")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing is {label_smoothing}: it must be from 0 to 1")
+
+    graded = labels != ignore_index  # (...)
+    z = logits[graded]  # (N, V): what is ignored takes no part in anything below
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    log_normalizer = z.logsumexp(dim=-1)  # (N,)
+    losses = log_normalizer - z.gather(-1, labels[graded][:, None])[:, 0]
+    if label_smoothing > 0.0:
+        losses = (1 - label_smoothing) * losses + label_smoothing * (log_normalizer - z.mean(dim=-1))
+
+    if reduction == "none":
+        return losses.new_zeros(labels.shape).masked_scatter(graded, losses)
+    total = losses.sum()
+    return total if reduction == "sum" else total / max(1, len(losses))
+
+
+class CrossEntropyLoss(nn.Module):
+    """`cross_entropy` with its three options fixed at construction, under the same names and with the same defaults."""
+
+    def __init__(
+        self, *, ignore_index: int = -100, label_smoothing: float = 0.0, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.reduction = reduction
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Call `cross_entropy` on logits (..., V) and labels (...), with the options of this object."""
+        return cross_entropy(
+            logits,
+            labels,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
+
+
+def perplexity(logits: Tensor, labels: Tensor, *, ignore_index: int = -100) -> Tensor:
+    """exp of the mean cross-entropy over all predictions: how many equally likely choices would be as hard.
+
+    A model that gives every token the probability 1 / V has perplexity V; one that is always certain, and right, has 1.
+
+    Args:
+        logits: (..., V). labels: (...), as for `cross_entropy`.
+
+    Returns:
+        One number, in the dtype of `cross_entropy`; 1 where no prediction is left.
+    """
+    return cross_entropy(logits, labels, ignore_index=ignore_index).exp()
+
+
+def bits_per_byte(nats_per_token: float, tokens: int, bytes: int) -> float:
+    """A mean loss per token, expressed in bits for each byte of the text: comparable between tokenizers.
+
+        bits per byte = nats_per_token · tokens / (bytes · ln 2)
+
+    Args:
+        nats_per_token: the mean cross-entropy of the predictions.
+        tokens: how many predictions it is the mean of.
+        bytes: how many bytes the predicted tokens have together, in UTF-8.
+
+    Raises:
+        ValueError: `bytes` is not positive. The message contains it.
+    """
+    if bytes <= 0:
+        raise ValueError(f"{bytes} bytes: there is no text that the bits could be shared over")
+    return nats_per_token * tokens / (bytes * math.log(2))
