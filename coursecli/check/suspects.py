@@ -1,4 +1,4 @@
-"""Whose fault is it? When only integration tests fail, earlier parts are replaced by the reference's, one at a time.
+"""Whose fault is it? When only integration tests fail, earlier parts are replaced by the reference's, by halves.
 
 The part whose replacement makes them pass is the guilty one: "lesson 03's SwiGLU: your block is right". The learner's
 own files are not touched; the swaps are made in a temporary copy of the package.
@@ -7,6 +7,7 @@ own files are not touched; the swaps are made in a temporary copy of the package
 from __future__ import annotations
 
 import ast
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,23 +28,30 @@ Check = Callable[[Path], CheckResult]
 
 
 def only_integration_fails(result: CheckResult) -> bool:
-    """Whether every test that is the lesson's own passed, and an integration test failed."""
+    """Whether every test that is the lesson's own passed, and an integration test failed.
+
+    A part that is not written yet has said so itself, with its name: nobody need be looked for.
+    """
     failing = [test for test in result.tests if test.outcome in FAILING]
     own = all(test.integration or test.outcome == "passed" for test in result.tests)
-    return result.problem is None and bool(failing) and own
+    return result.problem is None and any(test.outcome != "not_written" for test in failing) and own
 
 
 def find_suspects(course: Course, lesson: Lesson, root: Path, check: Check) -> list[Suspect]:
-    """The first earlier part whose replacement makes the integration tests pass; empty when there is no single one."""
-    earlier = [(owner, task) for owner in course.earlier(lesson, including=False) for task in owner.tasks]
+    """The earlier part whose replacement alone makes the integration tests pass; empty when there is no single one."""
+    parts = [(owner, task) for owner in course.earlier(lesson, including=False) for task in owner.tasks]
     with tempfile.TemporaryDirectory(prefix="suspects-") as scratch:
-        attempts = (Path(scratch) / str(number) for number in range(len(earlier) + 1))
-        if not _passes_with(course, earlier, root, next(attempts), check):
+        folders = (Path(scratch) / str(number) for number in itertools.count())
+
+        def passes_with(swapped: list[tuple[Lesson, Task]]) -> bool:
+            return _passes_with(course, swapped, root, next(folders), check)
+
+        if not passes_with(parts):
             return []  # not the fault of earlier work, or not of that alone
-        for owner, task in reversed(earlier):
-            if _passes_with(course, [(owner, task)], root, next(attempts), check):
-                return [Suspect(lesson=owner.id, task=task.id, title=task.title)]
-    return []
+        while len(parts) > 1:  # halving: each look costs a worker, and there may be a hundred parts
+            half = len(parts) // 2
+            parts = parts[half:] if passes_with(parts[half:]) else parts[:half]
+        return [Suspect(lesson=owner.id, task=task.id, title=task.title) for owner, task in parts if passes_with(parts)]
 
 
 def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, folder: Path, check: Check) -> bool:

@@ -163,9 +163,7 @@ class ResultView:
 
     def _not_written(self, test: TestResult, task: Task) -> list[RenderableType]:
         frame = test.error.frames[-1] if test.error and test.error.frames else None
-        lesson, _, symbol = test.error.message.partition(" · ") if test.error else ("", "", "")
-        if not symbol:  # otherwise the stub has said it: "lesson02 · RMSNorm.forward"
-            lesson, symbol = self.lesson.short, task.symbols[0]
+        lesson, symbol = self._unwritten(test, task)
         about = task.id if lesson == self.lesson.short else lesson
         parts: list[RenderableType] = []
         if frame is not None:
@@ -181,6 +179,11 @@ class ResultView:
             Text(),
             Text.assemble("Read about it: ", clean(f"intro2llm read {about}", "command")),
         ]
+
+    def _unwritten(self, test: TestResult, task: Task) -> tuple[str, str]:
+        """The lesson and the symbol of the stub that a test met: the stub has said it, "lesson02 · RMSNorm.forward"."""
+        lesson, _, symbol = test.error.message.partition(" · ") if test.error else ("", "", "")
+        return (lesson, symbol) if symbol else (self.lesson.short, task.symbols[0])
 
     def _where(self, task: Task) -> list[RenderableType]:
         file = f"{self.package.name}/{task.file}"
@@ -202,6 +205,10 @@ class ResultView:
 
     def _last_words(self, first: TestResult | None) -> Iterable[RenderableType]:
         """Where to get a hint: for the part that is to blame, the task that fails, or the only one that was checked."""
+        if first is not None and first.outcome == "not_written":
+            lesson, _ = self._unwritten(first, self.lesson.task(first.task))
+            if lesson != self.lesson.short:
+                return  # the task is done; what is to be written belongs to another lesson, which has been named
         tasks = [suspect.task for suspect in self.result.suspects] or ([first.task] if first else self.result.scope)
         task = tasks[0] if len(tasks) == 1 else ""
         if task and (first is None or first.outcome != "tampered"):

@@ -37,8 +37,9 @@ class AdamW(BaseOptimizer):
 
     Attributes:
         state: for each parameter that has taken a step, {"step": t, "exp_avg": m, "exp_avg_sq": v}: nothing before. m
-            and v have the shape of the parameter, and are float32 where it has 16 bits, else of its dtype. Whatever an
-            optimizer remembers is here, so that `state_dict` contains it.
+            and v have the shape of the parameter, and are float32 where it has 16 bits, else of its dtype. t is an int
+            or a tensor with one number; 1 − βᵗ is computed from plain numbers, because in float32 it loses digits.
+            Whatever an optimizer remembers is here, so that `state_dict` contains it.
 
     Raises:
         ValueError: lr, eps or weight_decay is negative or NaN, or one of betas is not in [0, 1). The message contains

@@ -32,7 +32,7 @@ def learning_rate_factor(
         min_lr_ratio: r, where the decay ends, as a share of the full rate.
 
     Returns:
-        A number from 0 to 1.
+        A plain number of Python, from 0 to 1.
 
     Raises:
         ValueError: completed_updates is negative, total_steps is below 1, warmup_steps is negative or greater than

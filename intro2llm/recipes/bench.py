@@ -147,11 +147,22 @@ def show(rows: Sequence[Row], setting: Setting) -> None:
     notes = [f"{', '.join(parts)}: {gap}." for gap, parts in gaps.items()]
     if used := [f"{row.part}: {row.peer}" for row in rows if row.peer]:
         notes.append(f"The peers are {'; '.join(used)}.")
-    threads = f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
-    clock = "processor time" if by_processor_time(setting) else "wall clock"
-    title = f"Your code beside its peers: PyTorch {torch.__version__}, {setting.device}, {threads}, {clock}"
+    on = circumstances(setting)
+    threads = f"{on['threads']} thread{'s' if on['threads'] > 1 else ''}"
+    title = f"Your code beside its peers: PyTorch {on['torch']}, {on['device']}, {threads}, {on['clock']}"
     columns = ["part", "work", "yours", "peer", "ratio", "gap closes"]
     emit("table", title=title, columns=columns, rows=cells, notes=notes)
+
+
+def circumstances(setting: Setting) -> dict[str, Any]:
+    """Under what the figures were measured."""
+    return {
+        "torch": str(torch.__version__),
+        "device": str(setting.device),
+        "threads": torch.get_num_threads(),
+        "clock": "processor time" if by_processor_time(setting) else "wall clock",
+        "quick": setting.quick,
+    }
 
 
 def duration(seconds: float | None) -> str:
@@ -192,7 +203,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     emit("progress", done=len(names), total=len(names), what="done")
     show(rows, setting)
     measured = sum(row.ratio is not None for row in rows)
-    emit("finished", message=f"{measured} of {len(rows)} parts measured.", data={"rows": [asdict(row) for row in rows]})
+    data = {**circumstances(setting), "rows": [asdict(row) for row in rows]}
+    emit("finished", message=f"{measured} of {len(rows)} parts measured.", data=data)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
-from coursecli.check.suspects import swap
+import pytest
+
+from coursecli.check.suspects import find_suspects, swap
 from coursecli.course.manifest import Task
 from tests.checking import Shop
 
@@ -58,6 +61,33 @@ def test_two_guilty_parts_are_no_single_suspect(shop: Shop):
     result = shop.check(root, "2")
     assert failing(result) == [INTEGRATION]
     assert result.suspects == []
+
+
+def test_a_part_that_is_not_written_is_not_looked_for(shop: Shop, monkeypatch):
+    """The stub has said which part it is; a worker for every earlier part would cost minutes."""
+    stub = 'raise NotImplementedError("lesson01 · Basket.add")'
+    root = shop.package(Basket__add=f"if any(item.name == name for item in self.items):\n    {stub}\n{NEVER_LOOKS}")
+    monkeypatch.setattr("coursecli.check.run.find_suspects", lambda *_: pytest.fail("somebody was looked for"))
+    result = shop.check(root, "2")
+    assert failing(result) == [INTEGRATION]
+    assert "not_written" in {test.outcome for test in result.tests}
+
+
+@pytest.mark.parametrize("guilty", range(23))
+def test_few_looks_are_enough_whoever_is_guilty(guilty, monkeypatch):
+    tasks = [(SimpleNamespace(id="lesson01_a"), SimpleNamespace(id=f"t{n}", title=f"T{n}")) for n in range(23)]
+    lessons = [SimpleNamespace(id="lesson01_a", tasks=[task for _, task in tasks])]
+    course = SimpleNamespace(earlier=lambda lesson, including: lessons)
+    looks = []
+
+    def passes_with(course, parts, root, folder, check):
+        looks.append(len(parts))
+        return any(task.id == f"t{guilty}" for _, task in parts)
+
+    monkeypatch.setattr("coursecli.check.suspects._passes_with", passes_with)
+    suspects = find_suspects(course, None, None, None)
+    assert [suspect.task for suspect in suspects] == [f"t{guilty}"]
+    assert len(looks) <= 2 + 5, "all, five halvings of 23, and the one alone"
 
 
 def test_a_part_with_helpers_and_imports_of_its_own_is_swapped_whole():

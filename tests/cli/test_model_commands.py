@@ -52,6 +52,11 @@ def test_the_prompt_is_read_from_standard_input(seller: Seller, stdin: str):
     assert ran.out == "two\nlines 100\n"
 
 
+def test_a_text_that_breaks_off_ends_its_line(seller: Seller):
+    seller.replace("discount", "return price / (percent - 1)")
+    assert seller("generate", "--random", "--prompt", "x").out == "x -100\n"
+
+
 def test_json_is_one_object_and_nothing_else(seller: Seller):
     seller.replace("discount", "print('debugging')\nreturn price")
     ran = seller("generate", "--random", "--seed", "1", "--max-new-tokens", "2", "--prompt", "P", "--json")

@@ -121,6 +121,25 @@ def test_what_is_not_written_names_its_lesson(monkeypatch: pytest.MonkeyPatch) -
     assert compared(monkeypatch, part(renamed)).problem == problem
 
 
+def test_the_data_say_what_was_measured_and_under_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {}
+    monkeypatch.setattr(bench, "emit", lambda event, **fields: said.update({event: fields}))
+    monkeypatch.setitem(PARTS, "planted", part(lambda: None))
+    threads = torch.get_num_threads()
+    try:
+        bench.main(["planted", "--quick"])
+    finally:
+        torch.set_num_threads(threads)
+    data = said["finished"]["data"]
+    assert {name: data[name] for name in ("device", "threads", "clock", "quick")} == {
+        "device": "cpu",
+        "threads": 1,
+        "clock": "processor time",
+        "quick": True,
+    }
+    assert [row["part"] for row in data["rows"]] == ["planted"]
+
+
 def test_bench_begins_with_lesson_01_and_a_wrong_import_of_the_learners_is_told_with_its_line(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "intro2llm", ignore=shutil.ignore_patterns("__pycache__", "data", "loss"))
     model = tmp_path / "intro2llm" / "model"

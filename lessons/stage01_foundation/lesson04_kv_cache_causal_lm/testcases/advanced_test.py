@@ -17,6 +17,7 @@ from coursecli.expect import (
     expect_equal,
     expect_gradient,
     expect_raises,
+    expect_shape,
     expect_unchanged,
 )
 from intro2llm.model.attention import MultiHeadAttention
@@ -580,7 +581,7 @@ def test_the_last_position() -> None:
     mask[:, :4] = 0
     with diagnosing("position-limit-counts-padding", ValueError):
         hidden_states, _ = model.compute_hidden_states(ids, attention_mask=mask)
-    expect_equal(tuple(hidden_states.shape), (B, 11, C), what="the shape of 4 places of padding and 7 tokens")
+    expect_shape(hidden_states, (B, 11, C), what="the states of 4 places of padding and 7 tokens", dims="B T C")
     endless = build(seed=48, max_position_embeddings=8)
     with diagnosing("rope-limited", ValueError, IndexError):
         hidden_states, _ = endless.compute_hidden_states(ids)
@@ -938,34 +939,37 @@ def likeliest(count: int, *, temperature: float = 1.0) -> dict[int, float]:
     return normalised(dict(sorted(tempered.items(), key=lambda item: -item[1])[:count]))
 
 
+TOGETHER: list[tuple[dict, dict, dict]] = [
+    ({"top_k": 2}, likeliest(2), {"filters-ignored": P}),
+    ({"top_k": 1}, {7: 1.0}, {"filters-ignored": P}),
+    ({"top_k": 1000}, P, {}),
+    ({"top_p": 0.65}, likeliest(2), {"filters-ignored": P}),
+    ({"top_p": 0.75}, likeliest(3), {}),
+    ({"top_p": 0.01}, {7: 1.0}, {}),
+    ({"top_p": 1.0}, P, {}),
+    (
+        {"temperature": 3.0, "top_p": 0.72},
+        likeliest(4, temperature=3.0),
+        {"nucleus-before-temperature": likeliest(3, temperature=3.0)},
+    ),
+    (
+        {"top_k": 3, "top_p": 0.8},
+        likeliest(2),
+        {"nucleus-before-top-k": likeliest(3)},
+    ),
+    (
+        {"temperature": 3.0, "top_k": 4, "top_p": 0.88},
+        likeliest(4, temperature=3.0),
+        {"nucleus-before-temperature": likeliest(3, temperature=3.0)},
+    ),
+]
+
+
 @pytest.mark.task("sample-next-token")
 @pytest.mark.parametrize(
     ("options", "right", "lookalikes"),
-    [
-        ({"top_k": 2}, likeliest(2), {"filters-ignored": P}),
-        ({"top_k": 1}, {7: 1.0}, {"filters-ignored": P}),
-        ({"top_k": 1000}, P, {}),
-        ({"top_p": 0.65}, likeliest(2), {"filters-ignored": P}),
-        ({"top_p": 0.75}, likeliest(3), {}),
-        ({"top_p": 0.01}, {7: 1.0}, {}),
-        ({"top_p": 1.0}, P, {}),
-        (
-            {"temperature": 3.0, "top_p": 0.72},
-            likeliest(4, temperature=3.0),
-            {"nucleus-before-temperature": likeliest(3, temperature=3.0)},
-        ),
-        (
-            {"top_k": 3, "top_p": 0.8},
-            likeliest(2),
-            {"nucleus-before-top-k": likeliest(3)},
-        ),
-        (
-            {"temperature": 3.0, "top_k": 4, "top_p": 0.88},
-            likeliest(4, temperature=3.0),
-            {"nucleus-before-temperature": likeliest(3, temperature=3.0)},
-        ),
-    ],
-    ids=lambda value: ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else None,
+    TOGETHER,
+    ids=[", ".join(f"{name}={value}" for name, value in options.items()) for options, _, _ in TOGETHER],
 )
 def test_options_together(options: dict, right: dict[int, float], lookalikes: dict) -> None:
     """Temperature first, then top-k, then the nucleus of what is left: 6,000 draws from (.4, .3, .15, .1, .05)."""
@@ -1281,7 +1285,7 @@ def test_generate_leaves_its_arguments_alone() -> None:
     again = model.generate(prompt.int(), max_new_tokens=3, temperature=0.0)
     expect_equal(first.tolist(), right, what="a first text")
     expect_equal(again.tolist(), right, what="the same text once more, from an int32 prompt")
-    expect_equal(str(again.dtype), "torch.int64", what="the dtype of what generate gives for an int32 prompt")
+    expect_dtype(again, torch.int64, what="the dtype of what generate gives for an int32 prompt")
 
 
 @pytest.mark.task("generate")
@@ -1305,7 +1309,7 @@ def test_generate_at_the_last_position() -> None:
     prompt = draw_ids(B, 5, seed=102)
     model = build(seed=103, position_embedding_type="sinusoidal", max_position_embeddings=8)
     full = model.generate(prompt, max_new_tokens=4, temperature=0.0)  # the ninth token is written, and never fed
-    expect_equal(tuple(full.shape), (B, 9), what="4 tokens after 5, with 8 positions")
+    expect_shape(full, (B, 9), what="4 tokens after 5, with 8 positions")
     with expect_raises(ValueError, what="5 tokens after 5, with 8 sinusoidal positions", match="8"):
         model.generate(prompt, max_new_tokens=5, temperature=0.0)
     endless = build(seed=104, max_position_embeddings=8)

@@ -11,8 +11,10 @@ from coursecli.expect import (
     expect,
     expect_close,
     expect_distribution,
+    expect_dtype,
     expect_equal,
     expect_raises,
+    expect_shape,
     expect_unchanged,
 )
 from intro2llm.model.attention import MultiHeadAttention
@@ -551,11 +553,8 @@ def test_token_by_token_is_the_whole_text(kind: str) -> None:
             what=f"the cache after {t + 1} tokens",
             mistake="cache-of-one-layer",
         )
-        expect_equal(
-            tuple(cache[1][0].shape),
-            (B, H, t + 1, D),
-            what=f"the shape of the second layer's keys after {t + 1} tokens",
-        )
+        what = f"the second layer's keys after {t + 1} tokens"
+        expect_shape(cache[1][0], (B, H, t + 1, D), what=what, dims="B H S D")
         pieces.append(piece)
     by_heads = torch.tensor([0, *[H] * (T - 1)])
     expect_close(
@@ -851,6 +850,7 @@ def test_temperature_zero_takes_the_largest() -> None:
         chosen,
         torch.tensor([max(range(V), key=lambda v, row=row: row[v].item()) for row in logits]),
         what="the choice at temperature 0 for 5 rows",
+        lookalikes={"temperature-zero-divides": torch.zeros(5, dtype=torch.long)},  # argmax of NaN: the first
     )
 
 
@@ -877,8 +877,8 @@ def test_every_row_has_its_own_draw() -> None:
     logits = torch.zeros(60, V)
     logits[:, 20] = 0.3
     chosen = sample_next_token(logits, generator=generator)
-    expect_equal(tuple(chosen.shape), (60,), what="the shape of the choice for 60 rows")
-    expect_equal(str(chosen.dtype), "torch.int64", what="the dtype of the choice")
+    expect_shape(chosen, (60,), what="the choice for 60 rows", dims="B")
+    expect_dtype(chosen, torch.int64, what="the dtype of the choice")
     expect(
         len(set(chosen.tolist())) > 1,
         f"All 60 rows got token {chosen[0].item()}, though all 37 are nearly equally likely.",
@@ -887,12 +887,8 @@ def test_every_row_has_its_own_draw() -> None:
     )
     for temperature in (1.0, 0.0):
         one = sample_next_token(logits[:1], temperature=temperature, generator=generator)
-        expect_equal(
-            tuple(one.shape),
-            (1,),
-            what=f"the shape of the choice for one row, temperature {temperature}",
-            mistake="one-row-squeezed",
-        )
+        what = f"the choice for one row, temperature {temperature}"
+        expect_shape(one, (1,), what=what, dims="B", lookalikes={"one-row-squeezed": ()})
 
 
 @pytest.mark.task("sample-next-token")
@@ -988,7 +984,7 @@ def test_generate_writes_after_the_prompt() -> None:
             "one-token-too-few": [row + follow(row[-1], 4) for row in rows],
         },
     )
-    expect_equal(str(result.dtype), "torch.int64", what="the dtype of what generate gives back")
+    expect_dtype(result, torch.int64, what="the dtype of what generate gives back")
     alone = chain().generate(prompt[:1].clone(), max_new_tokens=5, temperature=0.0)
     expect_equal(alone.tolist(), result.tolist()[:1], what="5 tokens after the prompt (4, 11, 2) alone")
 

@@ -69,6 +69,15 @@ def check_averages_have_32_bits(kind: type, names: list[str], dtype: torch.dtype
             what=f"the dtype of {name}, for a parameter in {dtype}",
             mistake="averages-in-16-bits",
         )
+    share = 1 - optimizer.param_groups[0]["betas"][0 if kind is AdamW else 1]
+    expect_close(
+        optimizer.state[parameter]["exp_avg"],
+        share * parameter.grad.float(),
+        rtol=1e-4,
+        atol=0,
+        what=f"exp_avg after the first gradient, for a parameter in {dtype}",
+        lookalikes={"averages-in-16-bits": lambda: (share * parameter.grad).float()},
+    )
     expect_close(
         parameter.detach(),
         numbers(0.5, 1.5, 0.5, dtype=dtype),
@@ -513,12 +522,12 @@ def test_factor_rises_then_falls(seed: int) -> None:
 
 @pytest.mark.task("learning-rate-factor")
 def test_factor_of_a_long_run() -> None:
-    """A run of a million updates: values worked out by hand, as Python floats."""
+    """A run of a million updates: values worked out by hand, as plain numbers of Python."""
     settings = {"warmup_steps": 2_000, "total_steps": 1_000_000, "min_lr_ratio": 0.0}
     table = {0: 0.0005, 999: 0.5, 1_999: 1.0, 500_999: 0.5, 999_999: 0.0, 3_000_000: 0.0}
     for completed, value in table.items():
         got = learning_rate_factor(completed, **settings)
-        expect_equal(type(got).__name__, "float", what="the type of the factor")
+        expect(isinstance(got, int | float), f"It is a {type(got).__name__}.", what="the factor", expected="a number")
         expect_close(got, value, rtol=1e-9, atol=1e-12, what=f"the factor after {completed:,} of a million updates")
     expect_close(
         learning_rate_factor(5, warmup_steps=2, total_steps=10),
