@@ -72,7 +72,7 @@ def main() -> int:
         learner.run("list", exit_code=0)
         learner.run("status", exit_code=0)
 
-        learner.say("Lessons 02 to 04 are passed over with the reference, and the model writes: noise, before training.")
+        learner.say("Lessons 02 to 04 are skipped, and the model writes: noise, before training.")
         for number in ("2", "3", "4"):
             learner.run("skip", number, "--yes", exit_code=0, quiet=True)
         writing = ("generate", "--random", "--prompt", "Once upon a time", "--max-new-tokens", "20", "--seed", "7")

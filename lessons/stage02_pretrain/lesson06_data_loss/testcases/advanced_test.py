@@ -63,6 +63,8 @@ def test_cleaning_twice_is_cleaning_once() -> None:
         ("a <b <i> c> d", "a c> d"),
         ("1 <2 and 3> 2", "1 <2 and 3> 2"),
         ("x <y", "x <y"),
+        ("<é> </ b> <!-- c --> <_d>", "<é> </ b> <!-- c --> <_d>"),
+        ("one\x0btwo\x1cthree\x85four\u2029five", "one\ntwo\nthree\nfour\nfive"),
         ("R&amp;D, “quoted”", "R&amp;D, “quoted”"),
         ("\n\none\x0c\x0c\x0ctwo\u2028three\u00a0\u3000four", "one\n\ntwo\nthree four"),
         ("\u1112\u1161\u11ab\u1100\u1173\u11af", "한글"),
@@ -101,7 +103,11 @@ def test_filters_at_their_bounds() -> None:
     with expect_raises(ValueError, what='LanguageFilter("tlh")', match="tlh"):
         LanguageFilter("tlh")
     three_of_ten = "a b c d e f g a b c"
-    expect_equal(RepetitionFilter(n=1, max_ratio=0.3).keep(three_of_ten), True, what="3 of 10 words repeated, at 0.3")
+    expect_equal(
+        RepetitionFilter(n=1, max_ratio=0.3).keep(three_of_ten),
+        True,
+        what="3 of 10 words repeated, at 0.3 (1 - 7 / 10 is 0.30000000000000004)",
+    )
     expect_equal(RepetitionFilter(n=1, max_ratio=0.29).keep(three_of_ten), False, what="3 of 10 words, at 0.29")
     expect_equal(RepetitionFilter(n=1, max_ratio=0.3).keep("So so SO sO"), True, what="words that differ in their case")
     expect_equal(LanguageFilter(min_ratio=0.7).keep("abcdefgЖЖЖ"), True, what="7 of 10 letters Latin, at 0.7")
@@ -146,6 +152,14 @@ def test_deduplicator_does_not_keep_texts() -> None:
         what="remembering n texts of 8,000 characters",
         mistake="texts-kept",
     )
+
+
+@pytest.mark.task("exact-duplicates")
+def test_deduplicator_among_many_texts() -> None:
+    """Of 200,000 different texts each is new: with four bytes for a digest, about five of them would not be."""
+    d = Deduplicator()
+    new = sum(d.add(f"{i * i} is the square of {i}") for i in range(200_000))
+    expect_equal(new, 200_000, what="how many of 200,000 different texts are new", mistake="digest-short")
 
 
 @pytest.mark.task("exact-duplicates")
@@ -208,6 +222,31 @@ def test_seed_chooses_the_hash_functions() -> None:
     one, same, other = (NearDuplicates(seed=s).signature(text).tolist() for s in (1, 1, 2))
     expect_equal(same, one, what="the signature by another object with the same seed")
     expect(one != other, "They are equal.", what="the signatures by seeds 1 and 2")
+
+
+@pytest.mark.task("near-duplicates")
+def test_hash_functions_are_the_given_ones() -> None:
+    """Every hash function, undone, leads back to the same 64-bit number: that of the text's only shingle."""
+    near, bits = NearDuplicates(num_hashes=8, bands=2), 0
+    inverses = [pow(int(m), -1, 2**64) for m in near.multipliers]
+    for word in words(64, seed=10):
+        numbers = near.signature(word).tolist()
+        undone = {(s - int(b)) * i % 2**64 for s, b, i in zip(numbers, near.offsets, inverses)}
+        expect_equal(len(undone), 1, what=f"how many numbers x give the signature of {word!r}, with K = 8")
+        bits |= undone.pop()
+    expect_equal(bits.bit_count(), 64, what="how many of the 64 bits of x are ever used, in 64 texts")
+
+
+@pytest.mark.task("near-duplicates")
+def test_all_texts_of_a_bucket_are_compared() -> None:
+    """Three texts meet in the bands of one of them, whichever comes first: each is known again."""
+    near = NearDuplicates(num_hashes=2, bands=2)
+    draws = ((u, v, near.signature(u), near.signature(v)) for u in words(40, seed=11) for v in words(40, seed=12))
+    u, v = next((u, v) for u, v, one, two in draws if one[0] < two[0] and one[1] > two[1])
+    for texts in ([u, v, f"{u} {v}"], [f"{u} {v}", u, v]):
+        near = NearDuplicates(threshold=1.0, shingle_words=1, num_hashes=2, bands=2)
+        answers = [near.add(t) for t in texts] + [near.is_duplicate(t) for t in texts]
+        expect_equal(answers, [True] * 6, what=f"add, and then is_duplicate, of {texts}, with K = 2, 2 bands, threshold 1")
 
 
 @pytest.mark.task("near-duplicates")
@@ -319,6 +358,8 @@ def test_packing_refuses_a_second_eos() -> None:
     """A document that contains eos would end twice: that is an error, which says where."""
     with expect_raises(ValueError, what="document 1 of 3 contains eos", match="1", mistake="eos-twice"):
         pack_documents([[5, 6], [7, 2], [8]], eos_token_id=2)
+    with expect_raises(ValueError, what="document 0 begins with eos", match="0", mistake="eos-twice"):
+        pack_documents([[2, 5]], eos_token_id=2)
 
 
 class Watched:
@@ -381,6 +422,17 @@ def test_small_numbers_of_windows() -> None:
     order = epoch_order(3, seed=1, epoch=0)
     found = [PretrainDataset(torch.arange(9), seq_length=3)[i]["input_ids"][0].item() // 3 for i in order]
     expect_equal(found, order.tolist(), what="the windows found with the numbers of epoch_order")
+
+
+@pytest.mark.task("packing")
+def test_no_seed_shares_its_orders_with_another() -> None:
+    """A sum such as 1000 · seed + epoch, or seed + 1000 · epoch, would give far epochs of two seeds one order."""
+    first, zero = epoch_order(40, seed=1, epoch=0).tolist(), epoch_order(40, seed=0, epoch=1).tolist()
+    for far in (10, 100, 1000, 1024, 10_000):
+        late = epoch_order(40, seed=0, epoch=far).tolist()
+        expect(late != first, "They are equal.", what=f"seed 0 in epoch {far}, and seed 1 in epoch 0")
+        high = epoch_order(40, seed=far, epoch=0).tolist()
+        expect(high != zero, "They are equal.", what=f"seed {far} in epoch 0, and seed 0 in epoch 1")
 
 
 @pytest.mark.task("packing")
