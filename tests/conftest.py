@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 
 PROGRAM = Path(sys.executable).with_name("intro2llm")
 TOY = Path(__file__).resolve().parent / "toy_course"
+SILENCE_SECONDS = 300
+"""When a command in a terminal has hung for certain."""
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_]|\][^\x07]*\x07)")
 
 
@@ -97,10 +100,15 @@ class Learner:
         os.close(theirs)
         said = b""
         with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an input error
-            while piece := os.read(ours, 65536):
+            while select.select([ours], [], [], SILENCE_SECONDS)[0]:
+                if not (piece := os.read(ours, 65536)):
+                    break
                 said += piece
                 if act is not None:
                     act(ours, said.decode("utf-8", "replace"))
+            else:
+                process.kill()
+                pytest.fail(f"{arguments} has said nothing more for {SILENCE_SECONDS} s, after: {said!r}")
         code = process.wait(timeout=60)
         os.close(ours)
         return Ran(code, said.decode("utf-8", "replace").replace("\r\n", "\n"))
