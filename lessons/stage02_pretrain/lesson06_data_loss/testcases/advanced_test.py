@@ -246,7 +246,9 @@ def test_all_texts_of_a_bucket_are_compared() -> None:
     for texts in ([u, v, f"{u} {v}"], [f"{u} {v}", u, v]):
         near = NearDuplicates(threshold=1.0, shingle_words=1, num_hashes=2, bands=2)
         answers = [near.add(t) for t in texts] + [near.is_duplicate(t) for t in texts]
-        expect_equal(answers, [True] * 6, what=f"add, and then is_duplicate, of {texts}, with K = 2, 2 bands, threshold 1")
+        expect_equal(
+            answers, [True] * 6, what=f"add, and then is_duplicate, of {texts}, with K = 2, 2 bands, threshold 1"
+        )
 
 
 @pytest.mark.task("near-duplicates")
