@@ -41,6 +41,8 @@ class Verdict:
     """When not ok: what happened instead, in one line."""
     caught: bool = False
     """For a mistake: the suites failed, whether or not they named it."""
+    late: bool = False
+    """A time limit ended the run, or one of its tests."""
 
 
 @dataclass
@@ -92,11 +94,17 @@ def _prove_lesson(
     runs: list[Callable[[], Verdict]] = [bench.reference, bench.stubs]
     runs += [partial(bench.mistake, mistake) for mistake in catalogue.mistakes]
     runs += [partial(bench.alternative, alternative) for alternative in catalogue.accept]
-    for verdict in pool.map(lambda run: run(), runs):
+    for verdict in pool.map(_settled, runs):
         proof.verdicts.append(verdict)
         listener(verdict)
     proof.tests = bench.tests
     return proof
+
+
+def _settled(run: Callable[[], Verdict]) -> Verdict:
+    """The verdict of a run. One that failed at a time limit is not believed at once: the machine may have been busy."""
+    verdict = run()
+    return run() if verdict.late and not verdict.ok else verdict
 
 
 @dataclass
@@ -151,18 +159,23 @@ class _Bench:
 
     def _folder(self, name: str) -> Path:
         folder = self.scratch / self.lesson.id / name
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
     def _verdict(self, kind: Kind, name: str, result: CheckResult, ok: bool, instead: str = "") -> Verdict:
         """`instead` is what happened when it is not ok: without it, what a learner would read first."""
-        return Verdict(self.lesson.id, kind, name, ok, "" if ok else instead or _first_words(result))
+        problem = result.problem
+        late = problem is not None and problem.kind == "timeout"
+        late = late or any(test.outcome == "timeout" for test in result.tests)
+        return Verdict(self.lesson.id, kind, name, ok, "" if ok else instead or _first_words(result), late=late)
 
 
 def _first_words(result: CheckResult) -> str:
     """What a learner would read first, in one line."""
     if result.problem is not None:
-        return f"{result.problem.kind}: {result.problem.summary}"
+        frame = result.problem.frame
+        return f"{result.problem.kind}: {result.problem.summary}" + (f" ({frame.file}:{frame.line})" if frame else "")
     shown = first_failure(result)
     if shown is None:
         return "passes" if result.passed else "fails without a failing test"

@@ -3,10 +3,13 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from coursecli.author.prove import LessonProof, Verdict, prove
-from coursecli.course.catalogue import Course, load_course
+from coursecli.author.prove import LessonProof, Verdict, _Bench, _settled, prove
+from coursecli.check.results import CheckResult, Problem
+from coursecli.check.run import check_lesson
+from coursecli.course.catalogue import Course, Lesson, load_course
 
 TOY = Path(__file__).resolve().parent.parent / "toy_course"
 
@@ -117,3 +120,26 @@ def test_a_fault_of_the_manifest_is_reported_before_anything_runs(course: Course
     proof = prove_lesson(course, "1")
     assert [verdict.kind for verdict in proof.verdicts] == ["manifest"]
     assert "'discount' has 2 hints, not 3" in proof.verdicts[0].detail
+
+
+def late(course: Course, lesson: Lesson, root: Path, **options: object) -> CheckResult:
+    """What `check_lesson` gives when the machine stood still."""
+    result = check_lesson(course, lesson, root, **options)
+    problem = Problem(kind="timeout", summary="importing the code takes more than 20 s.")
+    return msgspec.structs.replace(result, passed=False, problem=problem)
+
+
+def test_a_run_that_a_time_limit_ended_is_repeated_before_it_is_believed(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = [late, check_lesson]
+    monkeypatch.setattr("coursecli.author.prove.check_lesson", lambda *given, **more: checks.pop(0)(*given, **more))
+    bench = _Bench(course, course.lesson("1"), course.root / "scratch", None)
+    assert _settled(bench.reference).ok
+    assert not checks
+
+
+def test_a_run_that_ends_at_its_time_limit_twice_is_reported(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coursecli.author.prove.check_lesson", late)
+    bench = _Bench(course, course.lesson("1"), course.root / "scratch", None)
+    assert "more than 20 s" in _settled(bench.reference).detail
