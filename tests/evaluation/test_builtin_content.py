@@ -1,24 +1,126 @@
-"""The built-in programming problems: HumanEval's layout, and checks that accept the solution and nothing less."""
+"""The built-in questions and programming problems: the official layouts, and answers that can be trusted.
+
+Whether an answer is true no program can check; that letters are balanced and lengths give nothing away, this one does.
+A programming problem is checked whole: its own check accepts the solution, and neither wrong nor empty completions.
+"""
 
 from __future__ import annotations
 
 import ast
+import csv
 import doctest
+import io
 import json
+import math
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.evaluation.wrong_completions import WRONG
 
-FILE = Path(__file__).resolve().parents[2] / "intro2llm" / "evaluation" / "humaneval_builtin.jsonl"
+CONTENT = Path(__file__).resolve().parents[2] / "intro2llm" / "evaluation"
+QUESTIONS = CONTENT / "mmlu_builtin"
+SUBJECTS = re.findall(
+    r"\w+",
+    """
+    abstract_algebra anatomy astronomy business_ethics clinical_knowledge college_biology college_chemistry
+    college_computer_science college_mathematics college_medicine college_physics computer_security conceptual_physics
+    econometrics electrical_engineering elementary_mathematics formal_logic global_facts high_school_biology
+    high_school_chemistry high_school_computer_science high_school_european_history high_school_geography
+    high_school_government_and_politics high_school_macroeconomics high_school_mathematics high_school_microeconomics
+    high_school_physics high_school_psychology high_school_statistics high_school_us_history high_school_world_history
+    human_aging human_sexuality international_law jurisprudence logical_fallacies machine_learning management marketing
+    medical_genetics miscellaneous moral_disputes moral_scenarios nutrition philosophy prehistory
+    professional_accounting professional_law professional_medicine professional_psychology public_relations
+    security_studies sociology us_foreign_policy virology world_religions
+    """,
+)
+"""The names in the official set (Hendrycks et al. 2021)."""
+ROWS = {"dev": 5, "test": 4}
+
+FILE = CONTENT / "humaneval_builtin.jsonl"
 PROBLEMS = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 STOPS = ("\nclass ", "\ndef ", "\n#", "\nif", "\nprint")
 """Where a completion is cut (Chen et al. 2021, section 2.1)."""
 
 each_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=[problem["entry_point"] for problem in PROBLEMS])
+
+
+def read(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True))
+
+
+def files(split: str) -> list[Path]:
+    return [QUESTIONS / split / f"{subject}_{split}.csv" for subject in SUBJECTS]
+
+
+def all_rows() -> list[list[str]]:
+    return [row for split in ROWS for path in files(split) for row in read(path)]
+
+
+def accuracy_by_length(rows: list[list[str]], extreme: Callable[[list[int]], int]) -> float:
+    """Of always picking the longest (`max`) or the shortest (`min`) choice, at random among several."""
+    right = 0.0
+    for _, *choices, answer in rows:
+        lengths = [len(choice) for choice in choices]
+        picked = extreme(lengths)
+        right += (lengths["ABCD".index(answer)] == picked) / lengths.count(picked)
+    return right / len(rows)
+
+
+def test_every_official_subject_has_a_file_of_examples_and_one_of_questions_and_there_is_no_other_file() -> None:
+    assert len(set(SUBJECTS)) == 57
+    found = {path for path in QUESTIONS.rglob("[!.]*") if path.is_file()}
+    assert found == {*files("dev"), *files("test"), QUESTIONS / "README.md"}
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_each_row_is_a_question_with_four_different_choices_and_a_letter(split: str) -> None:
+    for path in files(split):
+        rows = read(path)
+        assert len(rows) == ROWS[split], path.name
+        for row in rows:
+            question, *choices, answer = row
+            assert len(choices) == 4 and answer in {"A", "B", "C", "D"}, row
+            assert len({choice.casefold() for choice in choices}) == 4, row
+            assert all(cell and cell == " ".join(cell.split()) for cell in row), row
+            assert question.endswith("?") and len(question) <= 140 and max(map(len, choices)) <= 60, row
+
+
+def test_files_are_csv_as_any_writer_would_write_it() -> None:
+    for path in [*files("dev"), *files("test")]:
+        again = io.StringIO(newline="")
+        csv.writer(again, lineterminator="\n").writerows(read(path))
+        assert path.read_bytes() == again.getvalue().encode(), path.name
+
+
+def test_no_question_occurs_twice_so_no_example_is_asked() -> None:
+    questions = Counter(row[0].casefold() for row in all_rows())
+    assert [question for question, count in questions.items() if count > 1] == []
+
+
+def test_a_constant_letter_scores_a_quarter_in_each_subject_and_examples_show_every_letter() -> None:
+    for path in files("test"):
+        assert sorted(row[5] for row in read(path)) == ["A", "B", "C", "D"], path.name
+    for path in files("dev"):
+        assert {row[5] for row in read(path)} == {"A", "B", "C", "D"}, path.name
+    letters = Counter(row[5] for row in all_rows())
+    assert all(0.22 <= count / letters.total() <= 0.28 for count in letters.values()), letters
+
+
+def test_the_length_of_a_choice_does_not_give_it_away() -> None:
+    """Picking by length is right as often as guessing, within two standard errors; the README states both figures."""
+    rows = all_rows()
+    readme = (QUESTIONS / "README.md").read_text(encoding="utf-8")
+    for extreme in (max, min):
+        accuracy = accuracy_by_length(rows, extreme)
+        assert abs(accuracy - 0.25) <= 2 * math.sqrt(0.25 * 0.75 / len(rows)), accuracy
+        assert f"in {100 * accuracy:.0f} %" in readme
 
 
 def run(problem: dict[str, str], completion: str, after: str = "") -> subprocess.CompletedProcess[str]:
