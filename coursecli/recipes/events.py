@@ -76,6 +76,72 @@ class Table(_Event, tag="table"):
     notes: list[str] = []
 
 
+class Training(_Event, tag="training"):
+    """A training is about to go on."""
+
+    run: str
+    preset: str
+    data: str
+    device: str
+    dtype: str
+    parameters: int
+    steps: int
+    first_step: int
+    """How many updates were made before."""
+    tokens_per_step: int
+    processes: int
+    seed: int
+    floor: float | None
+    """Bits per byte of the held-out text that no model can beat, if known."""
+
+
+class Step(_Event, tag="step"):
+    """An update; told a few times a second at most."""
+
+    step: int
+    loss: float
+    """Nats per token."""
+    bits_per_byte: float | None
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    seconds_left: float | None
+
+
+class Evaluation(_Event, tag="evaluation"):
+    """The model on held-out text."""
+
+    step: int
+    loss: float
+    bits_per_byte: float | None
+    floor: float | None
+
+
+class Sample(_Event, tag="sample"):
+    """What the model writes at this step."""
+
+    step: int
+    prompt: str
+    text: str
+
+
+class Saved(_Event, tag="saved"):
+    """A checkpoint."""
+
+    step: int
+    path: str
+
+
+class Score(_Event, tag="score"):
+    """A running figure of an evaluation."""
+
+    task: str
+    name: str
+    value: float
+    done: int
+    total: int
+
+
 class Finished(_Event, tag="finished"):
     """The last one of a recipe that has come to its end: what was done, in a line, and as data."""
 
@@ -97,7 +163,10 @@ class Failed(_Event, tag="failed"):
     remedy: str = ""
 
 
-Event = Bound | Started | Token | Answer | Ready | Progress | Notice | Table | Finished | Failed
+Event = (
+    Bound | Started | Token | Answer | Ready | Progress | Notice | Table
+    | Training | Step | Evaluation | Sample | Saved | Score | Finished | Failed
+)  # fmt: skip
 
 encoder = msgspec.json.Encoder()
 decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -1,7 +1,8 @@
 """Presets: models of known sizes, read from the YAML files beside this one, or from a file of your own.
 
-A preset has a section `model`, the fields of `ModelConfig`, and may have a section `training`. What is not written
-keeps its default. A key that nobody would read is refused: a typing error must not become a silent default.
+A preset has a section `model`, the fields of `ModelConfig`, and may have a section `training`, those of
+`TrainingConfig`. What is not written keeps its default. A key that nobody would read is refused: a typing error must
+not become a silent default.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
+from intro2llm.configs.training_config import TrainingConfig
 from intro2llm.model.config import ModelConfig
 
 FOLDER = Path(__file__).resolve().parent
@@ -32,8 +34,8 @@ class Preset:
 
     name: str
     model: ModelConfig
-    training: dict[str, Any] = field(default_factory=dict)
-    """Settings of a training run as they were written; the recipe that trains checks them."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How such a model is pre-trained."""
 
 
 def preset_names() -> list[str]:
@@ -72,7 +74,8 @@ def load_preset(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Pres
         if value is not None and not isinstance(value, dict):
             raise fail(section, "must be a section with keys of its own")
     model = build_config(ModelConfig, content.get("model") or {}, prefix="model.", fail=fail)
-    return Preset(path.stem, model, content.get("training") or {})
+    training = build_config(TrainingConfig, content.get("training") or {}, prefix="training.", fail=fail)
+    return Preset(path.stem, model, training)
 
 
 def build_config(

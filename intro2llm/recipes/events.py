@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-_DESCRIPTOR = int(os.environ.pop("INTRO2LLM_EVENTS", "0"))  # popped: processes that we start do not have it open
+_DESCRIPTOR = int(os.environ.pop("INTRO2LLM_EVENTS", "-1"))  # popped: processes that we start do not have it open
 
 
 class RecipeError(Exception):
@@ -42,12 +42,26 @@ def emit(event: str, **fields: Any) -> None:
               done: float, total: float | None, what: str
     notice    one line that the user should know
               message: str
+    training  a training is about to go on: how many updates, from which one
+              run: str, preset: str, data: str, device: str, dtype: str, parameters: int, steps: int, first_step: int,
+              tokens_per_step: int, processes: int, seed: int, floor: float | None (bits per byte of the held-out text)
+    step      an update, a few times a second at most; the loss in nats per token
+              step: int, loss: float, bits_per_byte: float | None, learning_rate: float, grad_norm: float,
+              tokens_per_second: float, seconds_left: float | None
+    evaluation  the model on held-out text
+              step: int, loss: float, bits_per_byte: float | None, floor: float | None
+    sample    what the model writes now
+              step: int, prompt: str, text: str
+    saved     a checkpoint
+              step: int, path: str
+    score     a running figure of an evaluation
+              task: str, name: str, value: float, done: int, total: int
     table     a result
               title: str, columns: list[str], rows: list[list[str]], notes: list[str] = []
     finished  the last one: a line, and the data of --json
               message: str, data: dict[str, Any] = {}
     """
-    if _DESCRIPTOR:
+    if _DESCRIPTOR >= 0:
         line = json.dumps({"event": event, **fields}, ensure_ascii=False).encode(errors="replace") + b"\n"
         while line:
             line = line[os.write(_DESCRIPTOR, line) :]
@@ -55,16 +69,23 @@ def emit(event: str, **fields: Any) -> None:
         _BY_HAND[event](**fields)
 
 
-def run_by_hand(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """What stands at the end of a recipe: run it on the words of the command line."""
+def hand_down() -> None:
+    """Let the processes that are started from now on say their events in the same place: as their descriptor 0."""
+    if _DESCRIPTOR >= 0:
+        os.dup2(_DESCRIPTOR, 0)
+        os.environ["INTRO2LLM_EVENTS"] = "0"
+
+
+def run_by_hand(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
+    """What stands at the end of a recipe: run it on the words of the command line. `main` may give an exit code."""
     try:
-        main(None)
+        code = main(None) or 0
     except RecipeError as error:
         _aside(f"{error.message} {error.remedy}".strip())
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
+    sys.exit(code)
 
 
 class Options(argparse.ArgumentParser):
@@ -86,6 +107,25 @@ def _table(title: str, columns: list[str], rows: list[list[str]], notes: Sequenc
         print(note)
 
 
+def _training(run: str, parameters: int, device: str, steps: int, first_step: int, **rest: Any) -> None:
+    begins = f"updates {first_step + 1} to {steps}" if first_step else f"{steps} updates"
+    floor = "" if rest["floor"] is None else f"; no model can beat {rest['floor']:.3f} bits per byte"
+    _aside(f"{run}: {parameters:,} parameters on {device}, {begins} of {rest['tokens_per_step']} tokens{floor}")
+
+
+def _step(step: int, loss: float, learning_rate: float, tokens_per_second: float, **rest: Any) -> None:
+    bits = "" if rest["bits_per_byte"] is None else f"  {rest['bits_per_byte']:.3f} bits per byte"
+    _aside(
+        f"\rupdate {step}  loss {loss:.3f}{bits}  rate {learning_rate:.2g}  {tokens_per_second:,.0f} tokens/s ", end=""
+    )
+
+
+def _evaluation(step: int, loss: float, bits_per_byte: float | None, floor: float | None) -> None:
+    bits = "" if bits_per_byte is None else f", {bits_per_byte:.3f} bits per byte"
+    ratio = "" if bits_per_byte is None or not floor else f", {bits_per_byte / floor:.2f} times the floor"
+    print(f"\nheld-out text after update {step}: loss {loss:.3f}{bits}{ratio}", flush=True)
+
+
 def _visible(text: str) -> str:
     """What a model writes can be anything: no part of it is to steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
@@ -104,6 +144,12 @@ _BY_HAND: dict[str, Callable[..., None]] = {
     "ready": lambda: print("> ", end="", flush=True),
     "progress": lambda done, total, what: _aside(f"\r{what} {done:g}" + (f"/{total:g}" if total else ""), end=""),
     "notice": lambda message: _aside(message),
+    "training": _training,
+    "step": _step,
+    "evaluation": _evaluation,
+    "sample": lambda step, prompt, text: print(f"  {_visible(prompt + text)}", flush=True),
+    "saved": lambda step, path: _aside(f"\nsaved {path}"),
+    "score": lambda task, name, value, done, total: _aside(f"\r{task} {done}/{total}: {name} {value:.3f}", end=""),
     "table": _table,
     "finished": lambda message, data=None: print(message, end="\n" if message else ""),
 }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,40 @@ EVERY = [
     ("progress", {"done": 1.5, "total": None, "what": "MB"}),
     ("notice", {"message": "Mind."}),
     ("table", {"title": "T", "columns": ["a", "b"], "rows": [["1", "22"]], "notes": ["n"]}),
+    (
+        "training",
+        {
+            "run": "mine",
+            "preset": "nano",
+            "data": "storyworld",
+            "device": "cpu",
+            "dtype": "float32",
+            "steps": 100,
+            "first_step": 0,
+            "tokens_per_step": 2048,
+            "parameters": 1000,
+            "processes": 1,
+            "seed": 0,
+            "floor": 0.46,
+        },
+    ),
+    (
+        "step",
+        {
+            "step": 3,
+            "loss": 5.5,
+            "bits_per_byte": 1.25,
+            "learning_rate": 1e-3,
+            "grad_norm": 1.5,
+            "tokens_per_second": 4000.0,
+            "seconds_left": 60.0,
+        },
+    ),
+    ("evaluation", {"step": 3, "loss": 5.5, "bits_per_byte": None, "floor": None}),
+    ("evaluation", {"step": 3, "loss": 5.5, "bits_per_byte": 1.25, "floor": 0.5}),
+    ("sample", {"step": 3, "prompt": "", "text": "Once\n"}),
+    ("saved", {"step": 3, "path": "runs/mine/checkpoints/step-000003"}),
+    ("score", {"task": "mmlu", "name": "accuracy", "value": 0.25, "done": 4, "total": 57}),
     ("finished", {"message": "Done.", "data": {"x": [1]}}),
 ]
 
@@ -50,8 +87,8 @@ def test_half_a_character_does_not_lose_the_event(monkeypatch):
 def test_by_hand_every_event_is_text(capfd, event, fields):
     said.emit(event, **fields)
     out, err = capfd.readouterr()
-    for value in fields.values():
-        if isinstance(value, str) and event not in ("answer",):
+    for name, value in fields.items():
+        if isinstance(value, str) and event not in ("answer",) and name not in ("preset", "data", "dtype"):
             assert value in out + err
 
 
@@ -76,3 +113,22 @@ def test_by_hand_a_refusal_is_one_line_and_an_exit_code(capsys):
     with pytest.raises(SystemExit) as caught:
         said.run_by_hand(lambda arguments: None)
     assert caught.value.code == 0
+    with pytest.raises(SystemExit) as caught:
+        said.run_by_hand(lambda arguments: 130)
+    assert caught.value.code == 130
+
+
+def test_started_processes_speak_in_the_same_place(tmp_path):
+    """As in `train --nproc 2`: what a process two generations below says arrives where its recipe's events go."""
+    script = "from intro2llm.recipes import events; events.emit('notice', message='from below')"
+    outer = (
+        "import subprocess, sys; from intro2llm.recipes import events; events.hand_down();"
+        f"subprocess.run([sys.executable, '-c', {script!r}], check=True)"
+    )
+    root = Path(said.__file__).parent.parent.parent
+    ours, theirs = os.pipe()
+    environment = {**os.environ, "PYTHONPATH": str(root), "INTRO2LLM_EVENTS": str(theirs)}
+    subprocess.run([sys.executable, "-c", outer], env=environment, pass_fds=[theirs], check=True)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as pipe:
+        assert read.decoder.decode(pipe.read()) == read.Notice(message="from below")

@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM in a training: the first lets it finish its update, the second ends it at once. Given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+class Interrupted(BaseException):
+    """Leaves whatever is being done before training has begun: there is no update to be finished."""
+
+
+class Stop:
+    """What the signals have asked for.
+
+    Attributes:
+        number: of the first signal; None as long as there was none.
+        on_stop: called at the first signal, in the main thread, between two lines of Python. What it raises leaves
+            whatever was running. At the start, it raises `Interrupted`.
+        on_more: called at every further one. At the start, it ends the process.
+    """
+
+    def __init__(self, *, patience: float = 0.0) -> None:
+        self.number: int | None = None
+        self.on_stop: Callable[[], None] = _interrupt
+        self.on_more: Callable[[], None] = lambda: os._exit(self.exit_code)  # what has been saved is not touched
+        self._patience = patience
+        self._since = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """As shells count: 130 for Ctrl-C, 143 for SIGTERM; 0 if there was no signal."""
+        return 0 if self.number is None else 128 + self.number
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number, self._since = number, time.monotonic()
+            self.on_stop()
+        elif time.monotonic() - self._since > self._patience:
+            self.on_more()
+
+
+@contextmanager
+def listening(*, patience: float = 0.0) -> Iterator[Stop]:
+    """While inside, signals are heard. Outside of the main thread Python can hear none.
+
+    Args:
+        patience: for so many seconds after the first signal, more of them mean the same one. torchrun passes on a
+            Ctrl-C that the terminal has already sent to everyone.
+    """
+    stop = Stop(patience=patience)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop._heard) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt() -> None:
+    raise Interrupted
