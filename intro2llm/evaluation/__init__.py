@@ -1,0 +1,1 @@
+"""Evaluation (lesson 09): perplexity, multiple choice, and programs that are run."""
