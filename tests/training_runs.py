@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ class Trainings:
     def resume(self, *arguments: str) -> int:
         return self("--resume", *arguments, preset=None)
 
-    def start(self, *arguments: str, preset: str | None = "mini.yaml", **variables: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, preset: str | None = "mini.yaml", pass_fds: Sequence[int] = (), **variables: str
+    ) -> subprocess.Popen[str]:
         """Run the recipe by hand, in a process of its own."""
         import intro2llm
 
@@ -80,6 +83,7 @@ class Trainings:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=pass_fds,
         )
 
     def events(self, kind: str) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def write_tokens(
     limit: int | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> None:
-    """Tokenise a source into a folder that is not there yet.
+    """Tokenise a source into a folder; one that is there, of the same name, gives way.
 
     Args:
         limit: end as soon as there are this many training tokens; None takes all there is.
@@ -71,7 +71,7 @@ def write_tokens(
     """
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
     with (
-        new_folder(folder) as partial,
+        new_folder(folder, replace=True) as partial,
         (partial / TRAIN).open("wb") as train,
         (partial / HELD_OUT).open("wb") as held_out,
     ):

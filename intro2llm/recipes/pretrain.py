@@ -28,9 +28,9 @@ from intro2llm.optimizer.scheduler import WarmupCosineScheduler
 from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
 from intro2llm.training.devices import autocast_dtype, training_device
-from intro2llm.training.distributed import DistributedRunTrainer, World, process_group
+from intro2llm.training.distributed import DistributedRunTrainer
 from intro2llm.training.ending import ending
-from intro2llm.training.launch import launch
+from intro2llm.training.launch import launch, launched
 from intro2llm.training.preparation import held_out_windows, prepare, source_of, with_tokens
 from intro2llm.training.pretrain_trainer import build_optimizer
 from intro2llm.training.run_folder import RunFolder
@@ -39,7 +39,8 @@ from intro2llm.training.stopping import Stop, listening
 from intro2llm.training.trackers import TensorBoardTracker, WandbTracker
 from intro2llm.training.trainer import TrainerConfig
 from intro2llm.training.trainer_logger import TrainerLogger
-from intro2llm.utils.checkpoint import latest_checkpoint, list_checkpoints, read_manifest
+from intro2llm.training.world import World, process_group
+from intro2llm.utils.checkpoint import checkpoint_step, latest_checkpoint, list_checkpoints, read_manifest
 from intro2llm.utils.errors import CheckpointError
 from intro2llm.utils.hf_config import read_config
 from intro2llm.utils.model_folder import load_tokenizer
@@ -101,9 +102,11 @@ def resume(chosen: argparse.Namespace) -> tuple[RunFolder, Preset]:
                 "Leave it out, or start a new run with another --name.",
             )
     preset = run.preset(overrides(chosen))
-    if run.info.get("state") == "finished" and run.info["step"] >= preset.training.steps:
+    last = latest_checkpoint(run.checkpoints)
+    made = 0 if last is None else checkpoint_step(last) or 0
+    if run.info.get("state") == "finished" and made >= preset.training.steps:
         raise RecipeError(
-            f"The run {run.name!r} has made all of its {run.info['step']} updates.",
+            f"The run {run.name!r} has made all of its {made} updates.",
             f"For more of them: --resume --name {run.name} --steps {2 * preset.training.steps}",
         )
     return run, preset
@@ -182,14 +185,19 @@ def continue_from(trainer: RunTrainer, run: RunFolder, preset: Preset, checkpoin
     """Take up a run that is there already: at its last whole checkpoint, or, without any, at its beginning.
 
     Raises:
-        RecipeError: the checkpoint is of another model, or of more updates than the run is to have.
+        RecipeError: the checkpoint is of another model, or of more updates than the run is to have; or none is whole.
     """
+    saved = list_checkpoints(run.checkpoints)
+    if checkpoint is None and saved:
+        raise RecipeError(
+            f"None of the {len(saved)} checkpoints in {run.checkpoints} is whole, so the run cannot go on.",
+            "Start a new one with another --name.",
+        )
     if checkpoint is None:
         return
     check_fit(checkpoint, preset)
-    newest = list_checkpoints(run.checkpoints)[-1]
-    if world.first and newest != checkpoint:
-        emit("notice", message=f"{newest} is damaged: going on from {checkpoint.name}.")
+    if world.first and saved[-1] != checkpoint:
+        emit("notice", message=f"{saved[-1]} is damaged: going on from {checkpoint.name}.")
     threads = read_manifest(checkpoint).get("threads")
     if world.size == 1 and isinstance(threads, int) and 0 < threads <= (os.cpu_count() or 1):
         torch.set_num_threads(threads)  # sums in another order are other sums
@@ -280,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.nproc > 1 and world.size == 1:
         return launch("pretrain", chosen.nproc, words)
     device = training_device(chosen.device, world.local_rank)
-    with listening(patience=2.0 if world.size > 1 else 0.0) as stop, process_group(world, device):
+    with listening(launched=launched(), torchrun=world.size > 1) as stop, process_group(world, device):
         if not world.first:
             run, preset = world.from_first(None)
             text = load_tokenizer(run.tokenizer), read_tokens(run.data)

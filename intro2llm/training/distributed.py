@@ -10,11 +10,10 @@ sum / W when an update is made, and has to be divided by N / W. Your `Trainer.op
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,50 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 from intro2llm.data.pretrain_dataset import epoch_order
 from intro2llm.training.run_trainer import RunTrainer
 from intro2llm.training.trainer import Batch, Trainer, iterate_batches
-
-PATIENCE = timedelta(hours=2)
-"""How long a process waits for another that lives: the first one prepares the data alone. A dead one is noticed."""
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes that train together, as torchrun describes them in the environment."""
-
-    rank: int = 0
-    local_rank: int = 0
-    """The number on this machine."""
-    size: int = 1
-
-    @classmethod
-    def of_environment(cls) -> World:
-        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-        return cls(*(int(os.environ[name]) for name in names)) if all(name in os.environ for name in names) else cls()
-
-    @property
-    def first(self) -> bool:
-        """Whether this process is the one that prepares, evaluates, saves and speaks."""
-        return self.rank == 0
-
-    def from_first(self, value: Any) -> Any:
-        """What the first process gives here, in all of them. Each has to call it."""
-        values = [value]
-        if self.size > 1:
-            dist.broadcast_object_list(values, src=0)
-        return values[0]
-
-
-@contextmanager
-def process_group(world: World, device: torch.device) -> Iterator[None]:
-    """While inside, the processes can talk to each other: over NCCL for what is on CUDA, else over gloo."""
-    if world.size == 1:
-        yield
-        return
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 class _LastBatch(dict[str, torch.Tensor]):
@@ -98,7 +53,11 @@ class Distributed(Trainer):
                 f"{self.config.batch_size}"
             )
         devices = [self.device] if self.device.type == "cuda" else None
-        self.model = DistributedDataParallel(self.model, device_ids=devices, broadcast_buffers=False)
+        known = inspect.signature(DistributedDataParallel).parameters
+        buffers = (
+            "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        )  # before torch 2.12
+        self.model = DistributedDataParallel(self.model, device_ids=devices, **{buffers: False})
 
     def window_order(self, epoch: int) -> torch.Tensor:
         """The order of the windows of an epoch, over all processes."""

@@ -26,13 +26,14 @@ def ending(run: RunFolder, stop: Stop) -> Iterator[None]:
         RecipeError: it has failed for a reason that the user can mend.
     """
     with run.owned():
+        before = run.info["state"] if run.checkpoints.is_dir() else "failed"
         try:
             run.record(state="running")
             with suppress(Interrupted):
                 yield
         except BaseException as error:
             with suppress(OSError):  # the disk may be what has failed
-                run.record(state="failed", problem=" ".join(str(error).split()))
+                run.record(state=before if isinstance(error, RecipeError) else "failed")
             told = _told(error, run)
             if not run.checkpoints.is_dir() and (run.info["data"] == "storyworld" or not run.data.is_dir()):
                 run.forget()
@@ -53,9 +54,8 @@ def result(run: RunFolder) -> dict[str, Any]:
 def _summary(run: RunFolder) -> str:
     info = run.info
     if info["state"] == "interrupted":
-        return (
-            f"Stopped after update {info['step']} of {info['steps']}. Go on: intro2llm train --resume --name {run.name}"
-        )
+        where = f"after update {info['step']} of {info['steps']}" if info["step"] else "before the first update"
+        return f"Stopped {where}. Go on with: intro2llm train --resume --name {run.name}"
     reached, floor = info.get("eval_bits_per_byte"), info.get("floor")
     words = f"The run {run.name} is finished: {info['step']} updates"
     if reached is not None:

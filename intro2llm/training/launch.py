@@ -6,6 +6,7 @@ others. What remains is to pass on the events, the signals and the cause of a fa
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -15,16 +16,15 @@ import tempfile
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from intro2llm.recipes import events
 from intro2llm.recipes.events import RecipeError
-from intro2llm.training.distributed import World
-from intro2llm.training.run_folder import write_file
 from intro2llm.training.stopping import listening
+from intro2llm.training.world import World
 
 FAILURE = "INTRO2LLM_FAILURE"
 """Names the file in which the first process that fails says why."""
@@ -35,9 +35,8 @@ import sys, torch
 sys.path.insert(0, {root!r})
 import intro2llm
 sys.path.append(sys.path.pop(0))  # a random.py beside the package shadows nothing
-from intro2llm.recipes.{recipe} import main
 from intro2llm.training.launch import work
-work(main)
+work({recipe!r})
 """
 
 
@@ -88,25 +87,30 @@ def launch(recipe: str, processes: int, words: Sequence[str]) -> int:
         thread.start()
         while thread.is_alive():
             thread.join(0.2)  # in between, Python calls the handlers of signals
-            told = told or (stop.number is not None and _tell(leader, stop.number))
+            told = told or (stop.number is not None and _tell(leader, signal.SIGINT))
         if failed and stop.number is None:
             raise _cause(failure, failed[0]) from failed[0]
     return stop.exit_code
 
 
-def work(main: Callable[[Sequence[str]], Any]) -> NoReturn:
-    """What each of the processes does: run the recipe, and leave a word if that fails."""
+def work(recipe: str) -> NoReturn:
+    """What each of the processes does: run the recipe, and leave a word if that fails, even if only an import does."""
     code = 0
     try:
         if World.of_environment().first:
-            write_file(Path(os.environ[LEADER]), str(os.getpid()))
-        main(sys.argv[1:])
+            Path(os.environ[LEADER]).write_text(str(os.getpid()), encoding="utf-8")
+        importlib.import_module(f"intro2llm.recipes.{recipe}").main(sys.argv[1:])
     except BaseException as error:
         code = 1
         _leave_word(Path(os.environ[FAILURE]), error)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # the ordinary way out waits for threads that wait for the other processes
+
+
+def launched() -> bool:
+    """Whether this process is one of those that `launch` has started."""
+    return LEADER in os.environ
 
 
 def _tell(leader: Path, number: int) -> bool:
@@ -145,7 +149,7 @@ def _cause(file: Path, error: BaseException) -> Exception:
         if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:  # torchrun ends the others with SIGTERM
             name = signal.Signals(-failure.exitcode).name
             return RecipeError(
-                f"Process {rank} of the {len(failures)} that failed was ended by {name}, and the others with it.",
+                f"Process {rank} was ended by {name}, and the others with it.",
                 "Go on with: intro2llm train --resume",
             )
     try:

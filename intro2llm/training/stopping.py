@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+PATIENCE = 2.0
+"""For so many seconds, torchrun's copy of a signal may come after the signal."""
 
 
 class Interrupted(BaseException):
@@ -27,7 +28,7 @@ class Stop:
         on_more: called at every further one. At the start, it ends the process.
     """
 
-    def __init__(self, *, patience: float = 0.0) -> None:
+    def __init__(self, *, patience: float) -> None:
         self.number: int | None = None
         self.on_stop: Callable[[], None] = _interrupt
         self.on_more: Callable[[], None] = lambda: os._exit(self.exit_code)  # what has been saved is not touched
@@ -48,18 +49,23 @@ class Stop:
 
 
 @contextmanager
-def listening(*, patience: float = 0.0) -> Iterator[Stop]:
+def listening(*, torchrun: bool = False, launched: bool = False) -> Iterator[Stop]:
     """While inside, signals are heard. Outside of the main thread Python can hear none.
 
     Args:
-        patience: for so many seconds after the first signal, more of them mean the same one. torchrun passes on a
-            Ctrl-C that the terminal has already sent to everyone.
+        torchrun: this is a process of torchrun's, which passes on a Ctrl-C that the terminal has already sent to
+            everyone: for a moment after the first signal, more of them mean the same one.
+        launched: this is a process of `launch`, which asks it to stop with SIGINT only. SIGTERM comes when another
+            process has died, and ends this one at once, also where it waits for the other.
     """
-    stop = Stop(patience=patience)
+    stop = Stop(patience=PATIENCE if torchrun else 0.0)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop._heard) for number in SIGNALS}
+    before = {
+        number: signal.signal(number, stop._heard)
+        for number in [signal.SIGINT, *([] if launched else [signal.SIGTERM])]
+    }
     try:
         yield stop
     finally:
