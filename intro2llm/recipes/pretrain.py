@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -288,6 +289,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.nproc > 1 and world.size == 1:
         return launch("pretrain", chosen.nproc, words)
     device = training_device(chosen.device, world.local_rank)
+    autocast_dtype(chosen.dtype, device)  # what cannot be is refused before the text is prepared
+    for name in chosen.track:
+        if importlib.util.find_spec(name) is None:
+            raise RecipeError(f"{name} is not installed.", "Get it with: pip install 'intro2llm[track]'")
     with listening(launched=launched(), torchrun=world.size > 1) as stop, process_group(world, device):
         if not world.first:
             run, preset = world.from_first(None)

@@ -20,7 +20,8 @@ from intro2llm.utils.errors import CheckpointError
 def ending(run: RunFolder, stop: Stop) -> Iterator[None]:
     """Own a run while inside, and say at the end how it went: in run.json, and as the event `finished`.
 
-    A run that fails before it has a checkpoint is removed, unless an own text of the user's has been tokenised for it.
+    A run that is refused, or fails, before it has a checkpoint is removed. But if the user's own text was tokenised for
+    it, which may have taken an hour, a failure leaves it to be resumed.
 
     Raises:
         RecipeError: it has failed for a reason that the user can mend.
@@ -35,7 +36,8 @@ def ending(run: RunFolder, stop: Stop) -> Iterator[None]:
             with suppress(OSError):  # the disk may be what has failed
                 run.record(state=before if isinstance(error, RecipeError) else "failed")
             told = _told(error, run)
-            if not run.checkpoints.is_dir() and (run.info["data"] == "storyworld" or not run.data.is_dir()):
+            costly = run.info["data"] != "storyworld" and run.data.is_dir()
+            if not run.checkpoints.is_dir() and (isinstance(error, RecipeError) or not costly):
                 run.forget()
             if told is not None:
                 raise told from error
@@ -82,7 +84,4 @@ def _told(error: BaseException, run: RunFolder) -> RecipeError | None:
             return RecipeError(
                 f"{where}{error.strerror or error}.{kept}", f"When that is mended: {go_on}" if last else ""
             )
-        case ImportError() if "pip install" in str(error):
-            message, _, remedy = str(error).partition(". ")
-            return RecipeError(f"{message}.", remedy)
     return None

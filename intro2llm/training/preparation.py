@@ -102,7 +102,10 @@ def _tokens(run: RunFolder, preset: Preset, tokenizer: BaseTokenizer) -> TokenDa
     if run.data.is_dir():
         try:
             expected = None if began else made_from(source_of(run.info["data"], preset), tokenizer, limit)
-            return read_tokens(run.data, expected=expected)
+            data = read_tokens(run.data, expected=expected)
+            if run.info.get("data_sha256") in (None, data.sha256):
+                return data
+            emit("notice", message=f"{run.data}: is not of the text that the run began with. It is made again.")
         except CheckpointError as error:
             emit("notice", message=f"{error} It is made again.")
 
