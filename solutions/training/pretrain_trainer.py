@@ -56,7 +56,8 @@ class PretrainTrainer(Trainer):
         """The cross-entropy of every next token, summed (`cross_entropy` with reduction "sum").
 
         Labels stand where their tokens stand, so the one shift is made here: the logits at place t are compared with
-        the label at place t + 1. The first label and the last logits are compared with nothing.
+        the label at place t + 1. The first label and the last logits are compared with nothing. The model is called as
+        `self.model(input_ids)`, so that a wrapper around it takes part.
 
         Args:
             batch: "input_ids" and "labels", each (B, T), int64; a label of -100 is no prediction. Nothing is changed.
