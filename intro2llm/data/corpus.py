@@ -4,7 +4,7 @@
     book.txt            a text file
     FOLDER              every text file in a folder, and in those below it
     texts.jsonl         a JSON object on each line, with its text under "text"
-    hub:NAME            a data set of the Hugging Face hub, streamed; hub:NAME/SPLIT for another split than "train"
+    hub:OWNER/NAME      a data set of the Hugging Face hub, streamed; hub:OWNER/NAME/SPLIT for another than "train"
 
 A source can be gone through again and again. However large it is, only a piece of it is in memory: a file is read in
 blocks, and a text longer than PART is cut into several documents. What a text says is text: an end-of-text token that
@@ -79,6 +79,8 @@ def open_source(name: str, *, seed: int, held_out: int) -> Source:
     if name == "storyworld":
         return StoryWorld(seed, held_out)
     if name.startswith("hub:"):
+        if name == "hub:":
+            raise CorpusError("hub: names no data set. Write hub:OWNER/NAME.")
         return HubDataset(name.removeprefix("hub:"))
     path = Path(name).expanduser()
     if path.suffix in (".jsonl", ".ndjson") and path.is_file():
@@ -190,7 +192,7 @@ class HubDataset:
         except ImportError:
             raise CorpusError("hub: needs the library datasets. Type: pip install 'intro2llm[hub]'") from None
         name, split = self.name, "train"
-        if not Path(name).exists() and name.count("/") > 1:
+        if not Path(name).is_dir() and name.count("/") == 2:
             name, split = name.rsplit("/", 1)
         try:
             for row in datasets.load_dataset(name, split=split, streaming=True):
@@ -200,8 +202,9 @@ class HubDataset:
         except CorpusError:
             raise
         except Exception as error:  # the library has no type of its own for "cannot be reached" and "does not exist"
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise CorpusError(f"hub:{name}: cannot be loaded: {reason[0]} Is this machine online?") from error
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            remedy = " Is this machine online?" if "reach" in reason else ""
+            raise CorpusError(f"hub:{name}: cannot be loaded: {reason}.{remedy}") from error
 
 
 def read_text(path: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -163,6 +164,28 @@ def test_a_sample_is_from_all_over_the_corpus_and_not_of_what_is_held_out(tmp_pa
     assert max(numbers) > 4000
     held_out = {int(document.text[:5]) for document in source.documents() if document.held_out}
     assert held_out.isdisjoint(numbers)
+
+
+def test_a_data_set_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name, column in (("good", "text"), ("bad", "words")):
+        (tmp_path / name).mkdir()
+        lines = [json.dumps({column: f"text {i}"}) for i in range(40)]
+        (tmp_path / name / "train.jsonl").write_text("\n".join(lines))
+    found = documents(f"hub:{tmp_path / 'good'}")
+    assert sorted(document.text for document in found) == sorted(f"text {i}" for i in range(40))
+    with pytest.raises(CorpusError, match='has no column "text"; it has words'):
+        documents(f"hub:{tmp_path / 'bad'}")
+    with pytest.raises(CorpusError, match=r"hub:someone/nothing: cannot be loaded: .*reach.* Is this machine online\?"):
+        documents("hub:someone/nothing")
+
+
+def test_without_the_library_for_data_sets_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(CorpusError, match=r"pip install 'intro2llm\[hub\]'"):
+        documents("hub:someone/nothing")
 
 
 # --- as tokens on disk ----------------------------------------------------------------------------------------------
