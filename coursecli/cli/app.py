@@ -1,4 +1,4 @@
-"""The Typer application: the global options, and the commands of `learn`, `model` and `author`. Parsing only.
+"""The Typer application: the global options, and the commands of the modules beside this one. Parsing only.
 
 A command returns what is to be done, and `__main__` does it: so Typer's handling of exceptions never meets ours.
 """
@@ -12,14 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from coursecli import __version__
-from coursecli.cli import author, learn, model
+from coursecli.cli import author, experiment, learn, model
 from coursecli.cli.context import Action, Context, Options
 
 SECTIONS = {
     "Every day": ["init", "start", "check", "hint", "next"],
     "Look": ["status", "list", "read", "doctor"],
     "Change": ["reset", "solution", "skip"],
-    "Your model": ["generate", "chat", "import", "export", "bench"],
+    "Your model": ["train", "runs", "eval", "generate", "chat", "import", "export", "bench"],
     "Authors": ["dev"],
 }
 EXAMPLES = """\b
@@ -120,6 +120,7 @@ def main(
 
 
 learn.register(app)
+experiment.register(app)
 model.register(app)
 app.add_typer(author.app, name="dev")
 

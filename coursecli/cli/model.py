@@ -1,4 +1,4 @@
-"""The commands that put the learner's model to work, declared for Typer. The doing is in `running` and `talking`."""
+"""The commands that put the learner's model to work, declared for Typer. `running`, `writing`, `talking` do it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def register(app: typer.Typer) -> None:
 
 def complete_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """For the shell: the runs of the workspace."""
-    from coursecli.cli.running import run_names
     from coursecli.errors import CourseError
+    from coursecli.recipes.runs import run_names
 
     chosen = ctx.find_root().params
     options = Options(course=chosen.get("course"), workspace=chosen.get("workspace"))
     try:
-        return [name for name in run_names(Context(options)) if name.startswith(incomplete)]
+        return [name for name in run_names(Context(options).workspace.runs) if name.startswith(incomplete)]
     except CourseError:  # a shell that completes has no place for an error
         return []
 
@@ -88,10 +88,10 @@ def generate(
       intro2llm generate --random --seed 1 --prompt "Hi"
       intro2llm generate --prompt - --json < story.txt
     """
-    from coursecli.cli import running
+    from coursecli.cli import writing
 
-    wanted = running.Sampling(max_new_tokens, temperature, top_k, top_p, seed, run, random, device)
-    return partial(running.generate, _context(ctx), prompt, wanted, stream=stream, as_json=json)
+    wanted = writing.Sampling(max_new_tokens, temperature, top_k, top_p, seed, run, random, device)
+    return partial(writing.generate, _context(ctx), prompt, wanted, stream=stream, as_json=json)
 
 
 def chat(
@@ -114,9 +114,9 @@ def chat(
       intro2llm chat
       intro2llm chat --random --max-new-tokens 40
     """
-    from coursecli.cli import running, talking
+    from coursecli.cli import talking, writing
 
-    wanted = running.Sampling(max_new_tokens, temperature, top_k, top_p, seed, run, random, device)
+    wanted = writing.Sampling(max_new_tokens, temperature, top_k, top_p, seed, run, random, device)
     return partial(talking.chat, _context(ctx), wanted, stream=stream, as_json=json)
 
 

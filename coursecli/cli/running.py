@@ -1,13 +1,11 @@
-"""`generate`, `import`, `export` and `bench`: what is needed is there, the recipe runs, its events are shown."""
+"""Running a recipe: what is needed is there, it runs, its events are shown; and `import`, `export` and `bench`."""
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
@@ -17,59 +15,19 @@ from coursecli.course.nearest import did_you_mean
 from coursecli.course.workspace import remember
 from coursecli.errors import LockedError, UsageError
 from coursecli.recipes.endings import LearnerFailure
-from coursecli.recipes.events import Answer, Finished, Notice, Progress, Started, Table, Token
-from coursecli.recipes.outputs import generation
+from coursecli.recipes.events import Finished, Notice, Progress, Table
 from coursecli.recipes.run import RecipeRun
+from coursecli.recipes.runs import run_names
 from coursecli.render.console import clean, make_console
-from coursecli.render.generation import Screen, failure_view, figures, table_view
+from coursecli.render.generation import Screen, failure_view, table_view
 
 if TYPE_CHECKING:
     import msgspec
 
+    from coursecli.progress.state import LessonState
+
 P = ParamSpec("P")
 DONE = 0
-NOISE = "The weights are random, so the text is noise: training comes with lesson 08."
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """The options that `generate` and `chat` share."""
-
-    max_new_tokens: int
-    temperature: float
-    top_k: int | None
-    top_p: float | None
-    seed: int | None
-    run: str | None
-    random: bool
-    device: str
-
-    def check(self) -> None:
-        """Raises UsageError for a value that means nothing."""
-        for wrong, option, value, rule in (
-            (self.max_new_tokens < 1, "--max-new-tokens", self.max_new_tokens, "at least 1"),
-            (not 0 <= self.temperature < math.inf, "--temperature", self.temperature, "0 or more"),
-            (self.top_k is not None and self.top_k < 1, "--top-k", self.top_k, "at least 1"),
-            (self.top_p is not None and not 0 < self.top_p <= 1, "--top-p", self.top_p, "above 0 and at most 1"),
-            (
-                self.seed is not None and not 0 <= self.seed < 1 << 63,
-                "--seed",
-                self.seed,
-                "0 or more, below 2 to the 63",
-            ),
-        ):
-            if wrong:
-                raise UsageError(f"{option} {value}: it must be {rule}.")
-        if self.random and self.run is not None:
-            raise UsageError("--random and --run exclude each other: which model is it to be?")
-
-    def arguments(self) -> list[str]:
-        """As the recipe reads them."""
-        given = [f"--max-new-tokens={self.max_new_tokens}", f"--temperature={self.temperature}"]
-        given += [f"--device={self.device}", *(["--random"] if self.random else [])]
-        for name, value in (("top-k", self.top_k), ("top-p", self.top_p), ("seed", self.seed), ("run", self.run)):
-            given += [] if value is None else [f"--{name}={value}"]
-        return given
 
 
 def telling(action: Callable[Concatenate[Context, P], int]) -> Callable[Concatenate[Context, P], int]:
@@ -87,42 +45,6 @@ def telling(action: Callable[Concatenate[Context, P], int]) -> Callable[Concaten
             return failure.exit_code
 
     return told
-
-
-@telling
-def generate(context: Context, prompt: str, wanted: Sampling, *, stream: bool, as_json: bool) -> int:
-    """Continue a text: the text on standard output, the figures beside it."""
-    wanted.check()
-    require(context, "generate", "generate")
-    require_model(context, "generate", wanted)
-    text = _read_stdin() if prompt == "-" else prompt
-    shown = stream and not as_json
-    started: Started | None = None
-    with recipe(context, "generate", "generate", [*wanted.arguments(), f"--prompt={text}"]) as (run, screen):
-        screen.wait("Starting your model")
-        for event in run.events():
-            match event:
-                case Started():
-                    started = event
-                    if event.what == "random" and not as_json:
-                        screen.say(NOISE)
-                    if shown:
-                        screen.text(text)
-                    else:
-                        screen.wait("Writing")
-                case Token() if shown:
-                    screen.text(event.text)
-                case Answer() if started is not None:
-                    if as_json:
-                        write_json(generation(text, started, event))
-                    else:
-                        if not stream:
-                            screen.text(text + event.text)
-                        screen.end_text()
-                        screen.say(figures(started, event))
-                case _:
-                    show(screen, event)
-    return DONE
 
 
 def import_model(context: Context, path: str, name: str | None, *, force: bool, as_json: bool) -> int:
@@ -158,19 +80,19 @@ def perform(context: Context, command: str, name: str, arguments: Sequence[str],
             if isinstance(event, Finished) and as_json:
                 screen.settle()
                 write_json({"schema_version": 1, **event.data})
-            elif not (as_json and isinstance(event, Table)):
-                show(screen, event)
+            else:
+                show(screen, event, tables=not as_json)
     return DONE
 
 
-def show(screen: Screen, event: object) -> None:
+def show(screen: Screen, event: object, *, tables: bool = True) -> None:
     """An event that means the same in every recipe."""
     match event:
         case Notice():
             screen.say(event.message)
         case Progress():
             screen.progress(event)
-        case Table():
+        case Table() if tables:
             screen.show(table_view(event, width=screen.out.width))
         case Finished() if event.message:
             screen.show(clean(event.message))
@@ -178,7 +100,13 @@ def show(screen: Screen, event: object) -> None:
 
 @contextmanager
 def recipe(
-    context: Context, command: str, name: str, arguments: Sequence[str], *, listens: bool = False
+    context: Context,
+    command: str,
+    name: str,
+    arguments: Sequence[str],
+    *,
+    listens: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[RecipeRun, Screen]]:
     """A running recipe and the screen for it. Ctrl-C ends the recipe and everything that it has started.
 
@@ -189,7 +117,14 @@ def recipe(
     screen = Screen(context.console, make_console(sys.stderr, plain=context.options.plain))
     try:
         with RecipeRun(
-            context.course, context.workspace, command, name, arguments, printed=screen.printed, listens=listens
+            context.course,
+            context.workspace,
+            command,
+            name,
+            arguments,
+            printed=screen.printed,
+            listens=listens,
+            variables=variables,
         ) as run:
             with on_ctrl_c(run.stop):
                 yield run, screen
@@ -212,41 +147,28 @@ def require(context: Context, command: str, name: str) -> None:
     """Raises LockedError when the lesson that opens this command has not been started; UsageError in another course."""
     if not (context.course.package_dir / "recipes" / f"{name}.py").is_file():
         raise UsageError(f"The course {context.course.manifest.title!r} has no {command}.", "Type: intro2llm --help")
-    state = context.state()
-    for entry in state.lessons:
-        opens = command in entry.lesson.manifest.unlocks.features
-        if opens and not (entry.done or entry.started or context.workspace.settings.unlock_all):
-            lesson = entry.lesson
-            raise LockedError(
-                f"{command} needs lesson {lesson.number:02d} ({lesson.title}), which is still to come.",
-                f"Type: {state.next_command}",
-            )
+    entry = opening_lesson(context, command)
+    if entry is not None and not (entry.done or entry.started or context.workspace.settings.unlock_all):
+        lesson = entry.lesson
+        raise LockedError(
+            f"{command} needs lesson {lesson.number:02d} ({lesson.title}), which is still to come.",
+            f"Type: {context.state().next_command}",
+        )
 
 
-def run_names(context: Context) -> list[str]:
-    """The runs of the workspace, by name."""
-    runs = context.workspace.runs
-    return sorted(name for file in runs.glob("*/run.json") if not (name := file.parent.name).startswith("."))
+def opening_lesson(context: Context, command: str) -> LessonState | None:
+    """The lesson that opens a command, and how far it is. None if the command is open from the beginning."""
+    opening = (entry for entry in context.state().lessons if command in entry.lesson.manifest.unlocks.features)
+    return next(opening, None)
 
 
 def require_run(context: Context, name: str) -> None:
     """Raises UsageError, with the nearest names, when there is no such run."""
-    known = run_names(context)
+    known = run_names(context.workspace.runs)
     if name not in known:
         near = did_you_mean(name, known)
         listed = f"There is {', '.join(known[:12])}." if known else "There is none yet."
         raise UsageError(f"There is no run {name!r}.", near or listed)
-
-
-def require_model(context: Context, command: str, wanted: Sampling) -> None:
-    """Raises UsageError when the run that is wanted is not there, or none is there at all."""
-    if wanted.run is not None:
-        require_run(context, wanted.run)
-    elif not wanted.random and not run_names(context):
-        raise UsageError(
-            f"{command} needs a model, and there is none yet: training one comes with lesson 08.",
-            f"Until then: intro2llm {command} --random (random weights), or intro2llm import PATH (published ones).",
-        )
 
 
 def write_json(value: msgspec.Struct | dict[str, object]) -> None:
@@ -257,13 +179,15 @@ def write_json(value: msgspec.Struct | dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _read_stdin() -> str:
-    """The prompt from standard input, without the line end that `echo` adds.
-
-    Raises:
-        UsageError: it is not UTF-8 text.
-    """
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The prompt on standard input is not UTF-8 text (byte {error.start}).") from error
+def as_options(**values: object) -> list[str]:
+    """What was typed, as a recipe reads it: None and False are left out, a list is the option again and again."""
+    words = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, (list, tuple)):
+            words += [f"{option}={each}" for each in value]
+        elif value is not None and value is not False:
+            words.append(f"{option}={value}")
+    return words

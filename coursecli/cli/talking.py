@@ -8,18 +8,8 @@ import signal
 import sys
 
 from coursecli.cli.context import Context
-from coursecli.cli.running import (
-    DONE,
-    NOISE,
-    Sampling,
-    on_ctrl_c,
-    recipe,
-    require,
-    require_model,
-    show,
-    telling,
-    write_json,
-)
+from coursecli.cli.running import DONE, on_ctrl_c, recipe, require, show, telling, write_json
+from coursecli.cli.writing import Sampling, noise, require_model
 from coursecli.recipes.events import Answer, Ready, Started, Token
 from coursecli.recipes.outputs import generation
 from coursecli.recipes.run import RecipeRun
@@ -43,7 +33,7 @@ def chat(context: Context, wanted: Sampling, *, stream: bool, as_json: bool) -> 
                     case Started():
                         started = event
                         if event.what == "random" and not as_json:
-                            screen.say(NOISE)
+                            screen.say(noise(context))
                     case Ready():
                         screen.settle()
                         talk.next_line(run)

@@ -35,6 +35,8 @@ def failure(event: Failed, course: Course, workspace: Workspace, command: str) -
     match event.kind:
         case "refused":
             return UsageError(event.message, event.remedy)
+        case "unwritable":
+            return WorkspaceError(event.message, event.remedy)
         case "unwritten":
             return _unwritten(event, course, workspace, command)
         case "missing":

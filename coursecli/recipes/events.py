@@ -16,6 +16,7 @@ VARIABLE = "INTRO2LLM_EVENTS"
 
 Stop = Literal["eos", "length", "turn", "interrupted"]
 """Why an answer ended: its end-of-text token, the limit, the other speaker's turn, Ctrl-C."""
+FailureKind = Literal["refused", "unwritable", "unwritten", "missing", "error"]
 
 
 class _Event(msgspec.Struct, tag_field="event", kw_only=True):
@@ -152,13 +153,13 @@ class Finished(_Event, tag="finished"):
 class Failed(_Event, tag="failed"):
     """It cannot go on.
 
-    refused: the recipe says what the user can mend. unwritten: it came upon a stub. missing: a module of the package is
-    not there. error: anything else that left the code.
+    refused: the recipe says what the user can mend. unwritable: the same, and it is the disk. unwritten: it came upon a
+    stub. missing: a module of the package is not there. error: anything else that left the code.
     """
 
-    kind: Literal["refused", "unwritten", "missing", "error"]
+    kind: FailureKind
     message: str
-    """refused: one line. unwritten: the stub's words. missing: the module's dotted name. error: as in `error`."""
+    """unwritten: the stub's words. missing: the module's dotted name. error: as in `error`. Else one line."""
     error: LearnerError
     remedy: str = ""
 

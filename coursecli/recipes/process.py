@@ -17,7 +17,10 @@ from coursecli.check.frames import describe, message_of
 from coursecli.check.voice import encodable
 from coursecli.isolate.launcher import EVENTS, MESSAGE, TRACE
 from coursecli.isolate.limits import no_core_dumps
-from coursecli.recipes.events import Assignment, Bound, Event, Failed, encoder
+from coursecli.recipes.events import Assignment, Bound, Event, Failed, FailureKind, encoder
+
+REFUSALS: dict[str, FailureKind] = {"RecipeError": "refused", "StorageError": "unwritable"}
+"""What a recipe raises when the user can mend it, and what that is called."""
 
 
 def main() -> None:
@@ -52,9 +55,10 @@ def _run(told: Assignment) -> None:
 
 def _failure(error: BaseException, told: Assignment) -> Failed:
     described = describe(error, told.root)
-    if type(error).__name__ == "RecipeError" and type(error).__module__ == f"{told.package}.recipes.events":
+    kind = REFUSALS.get(type(error).__name__)
+    if kind is not None and type(error).__module__ == f"{told.package}.recipes.events":
         remedy = str(getattr(error, "remedy", ""))
-        return Failed(kind="refused", message=message_of(error), remedy=remedy, error=described)
+        return Failed(kind=kind, message=message_of(error), remedy=remedy, error=described)
     if isinstance(error, NotImplementedError) and " · " in described.message:
         return Failed(kind="unwritten", message=described.message, error=described)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == told.package:

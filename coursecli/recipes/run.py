@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ class RecipeRun:
         arguments: for the recipe's `main`, as they would be typed by hand.
         printed: gets what the learner's code prints, at once: text from a program, to be cleaned before it is shown.
         listens: the recipe reads lines on its stdin, sent with `send`.
+        variables: for its environment, unless the user has set them.
 
     Raises:
         EnvironmentProblem: no process can be started.
@@ -50,6 +51,7 @@ class RecipeRun:
         *,
         printed: Callable[[str], None],
         listens: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.course = course
         self.workspace = workspace
@@ -67,7 +69,7 @@ class RecipeRun:
             Job(
                 python("from coursecli.recipes.process import main; main()"),
                 workspace.root,
-                _environment(),
+                {**(variables or {}), **_environment()},
                 Limits(seconds=None, memory_bytes=_machine_memory()),
                 _encoded(told),
                 listens=listens,

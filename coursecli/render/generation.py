@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from coursecli.recipes.events import Answer, Progress, Started, Table
 
 CALLERS = 3
+LONG = 10_000
+"""Progress towards as much as this is told as a share: nobody compares such numbers while they change."""
 
 
 class Screen:
@@ -78,13 +80,22 @@ class Screen:
         words = clean(line) if isinstance(line, str) else line
         self.aside.print(words, soft_wrap=not self.aside.is_terminal)
 
+    def over_the_echo(self) -> None:
+        """The terminal has written ^C: what comes next goes over it."""
+        if self.aside.is_terminal:
+            self._part_from(self._begun)
+            sys.stderr.write("\r")
+
     def show(self, view: RenderableType) -> None:
         """A result."""
         self.settle()
         self.out.print(view)
 
     def progress(self, event: Progress) -> None:
-        of = f" {event.done:g} of {event.total:g}" if event.total else ""
+        of = ""
+        if event.total:
+            counted = 1 < event.total < LONG
+            of = f" {event.done:g} of {event.total:g}" if counted else f" {event.done / event.total:.0%}"
         self.wait(f"{event.what}{of}")
 
     def _write(self, stream: TextIO, piece: str) -> None:

@@ -22,10 +22,18 @@ class RecipeError(Exception):
     It is shown as one line, with no traceback; `remedy` is what to type or do instead.
     """
 
+    exit_code = 2
+
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+
+class StorageError(RecipeError):
+    """What is to be written cannot be: the disk is full, a folder is not the user's. Nothing half-written is left."""
+
+    exit_code = 3
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -82,7 +90,7 @@ def run_by_hand(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
         code = main(None) or 0
     except RecipeError as error:
         _aside(f"{error.message} {error.remedy}".strip())
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(code)

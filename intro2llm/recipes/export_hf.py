@@ -8,10 +8,10 @@ The folder holds config.json, generation_config.json, model.safetensors, tokeniz
 from collections.abc import Sequence
 from pathlib import Path
 
-from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
+from intro2llm.recipes.events import Options, RecipeError, StorageError, emit, run_by_hand
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
 from intro2llm.tokenizer.pretrained_tokenizer import QWEN2_PATTERN
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.utils.errors import CheckpointError, WriteError
 from intro2llm.utils.hf_config import config_to_hf, has_output_bias, read_config, write_json
 from intro2llm.utils.hf_tokenizer_writer import rules_of, tokenizer_config_to_hf, tokenizer_to_hf
 from intro2llm.utils.hf_weights import FILE, check_layout, read_layout, read_tensors, save_weights
@@ -68,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         export_model(find_run(RUNS, chosen.run), chosen.folder, replace=chosen.force)
     except TakenError as error:
         raise RecipeError(str(error), "Choose another folder, or replace an earlier export with --force.") from error
+    except WriteError as error:
+        raise StorageError(str(error)) from error
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
     except OSError as error:
-        raise RecipeError(f"{error.filename or chosen.folder}: {error.strerror}.") from error
+        raise StorageError(f"{error.filename or chosen.folder}: {error.strerror}.") from error
     emit(
         "finished",
         message=f"{chosen.folder} is ready: AutoModelForCausalLM.from_pretrained({str(chosen.folder)!r})",

@@ -126,8 +126,12 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def prepare(chosen: argparse.Namespace) -> Writer:
-    """The model that the options name, ready to write."""
+def prepare(chosen: argparse.Namespace, prompt: str | None = None) -> Writer:
+    """The model that the options name, ready to write.
+
+    Raises:
+        RecipeError: there is none of that kind, or the prompt is too long for it.
+    """
     device = pick_device(chosen.device)
     seed = random.randrange(1 << 31) if chosen.seed is None else chosen.seed
     torch.manual_seed(seed)
@@ -142,10 +146,13 @@ def prepare(chosen: argparse.Namespace) -> Writer:
         except (CheckpointError, ModelBuildError) as error:
             raise RecipeError(str(error)) from error
         what = chosen.run or folder.resolve().relative_to(RUNS.resolve()).parts[0]
+    settings = {name: getattr(chosen, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
+    writer = Writer(model, tokenizer, device, torch.Generator(device).manual_seed(seed), stop_ids, settings)
+    if prompt is not None and (length := len(writer.encode(prompt))) >= writer.limit:
+        raise RecipeError(f"The prompt has {length} tokens; this model reads at most {writer.limit}.", "Shorten it.")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     emit("started", what=what, device=device.type, parameters=parameters, seed=seed)
-    settings = {name: getattr(chosen, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
-    return Writer(model, tokenizer, device, torch.Generator(device).manual_seed(seed), stop_ids, settings)
+    return writer
 
 
 def random_model() -> tuple[CausalLM, BaseTokenizer]:
@@ -170,10 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__.splitlines()[0])
     parser.add_argument("--prompt", required=True, help="the text to continue")
     chosen = parser.parse_args(arguments)
-    writer = prepare(chosen)
+    writer = prepare(chosen, chosen.prompt)
     ids = writer.encode(chosen.prompt)
-    if len(ids) >= writer.limit:
-        raise RecipeError(f"The prompt has {len(ids)} tokens; this model reads at most {writer.limit}.", "Shorten it.")
     if len(ids) + chosen.max_new_tokens > writer.limit:
         emit("notice", message=f"It stops when the whole text has {writer.limit} tokens: this model reads no more.")
     writer.write(ids)

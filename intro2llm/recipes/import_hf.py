@@ -13,8 +13,8 @@ from pathlib import Path
 from torch import nn
 
 from intro2llm.model.build import ModelBuildError, build_model, require_attention
-from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.recipes.events import Options, RecipeError, StorageError, emit, run_by_hand
+from intro2llm.utils.errors import CheckpointError, WriteError
 from intro2llm.utils.hf_config import named_ids, read_config, read_json
 from intro2llm.utils.hf_tokenizer_reader import read_tokenizer
 from intro2llm.utils.hf_weights import (
@@ -119,10 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parameters = import_model(source, RUNS / name, replace=chosen.force)
     except TakenError as error:
         raise RecipeError(str(error), "Choose another --name, or replace it with --force.") from error
+    except WriteError as error:
+        raise StorageError(str(error)) from error
     except (CheckpointError, ModelBuildError) as error:
         raise RecipeError(str(error)) from error
     except OSError as error:
-        raise RecipeError(f"{error.filename or RUNS}: {error.strerror}.") from error
+        raise StorageError(f"{error.filename or RUNS}: {error.strerror}.") from error
     emit(
         "finished",
         message=f"{name}: {parameters:,} parameters, in {RUNS / name}. Next: intro2llm generate --run {name}",

@@ -1,4 +1,4 @@
-"""The one error that the readers and writers of model folders raise."""
+"""What the readers and writers of model folders raise."""
 
 
 class CheckpointError(ValueError):
@@ -11,3 +11,7 @@ class CheckpointError(ValueError):
     def __init__(self, message: str) -> None:
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
         super().__init__(line if len(line) <= 1000 else f"{line[:600]} … {line[-300:]}")
+
+
+class WriteError(CheckpointError):
+    """A file cannot be written: the disk is full, or the folder is not the user's."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from intro2llm.model.config import ModelConfig
 from intro2llm.model.layout import parameters_of
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.utils.errors import CheckpointError, WriteError
 from intro2llm.utils.hf_config import read_json
 
 FILE = "model.safetensors"
@@ -227,7 +227,7 @@ def save_weights(tensors: Mapping[str, Tensor], config: ModelConfig, file: Path,
         output_bias: also write a bias of zeros for each o_proj, as some configurations of `transformers` want it.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     named = {published_name(name): tensors[name].detach().cpu().contiguous() for name, *_ in parameters_of(config)}
     if output_bias:
@@ -238,4 +238,4 @@ def save_weights(tensors: Mapping[str, Tensor], config: ModelConfig, file: Path,
         save_file(named, file, metadata={"format": "pt"})
         file.chmod(0o644)  # the library makes a file that only its owner may read
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file}: cannot be written: {' '.join(str(error).split())}.") from error
+        raise WriteError(f"{file}: cannot be written: {' '.join(str(error).split())}.") from error

@@ -10,13 +10,23 @@ AUTHOR_COMMANDS = ["sync", "check", "new-lesson"]
 
 def test_every_command_is_in_the_help(newcomer):
     text = newcomer("--help").text
-    assert len(COMMANDS) == 16
-    for name in [*COMMANDS, "export", "dev"]:
+    assert len(COMMANDS) == 18
+    for name in [*COMMANDS, "export", "runs", "dev"]:
         assert f" {name} " in text
 
 
 @pytest.mark.parametrize(
-    "name", [*COMMANDS, "export", "export hf", "dev", *(f"dev {name}" for name in AUTHOR_COMMANDS)]
+    "name",
+    [
+        *COMMANDS,
+        "export",
+        "export hf",
+        "runs",
+        "runs show",
+        "runs compare",
+        "dev",
+        *(f"dev {name}" for name in AUTHOR_COMMANDS),
+    ],
 )
 def test_every_command_has_an_example(newcomer, name):
     out = newcomer(*name.split(), "--help").out
@@ -34,7 +44,7 @@ def test_help_fits_the_screen(newcomer, columns):
         assert max(map(len, out.splitlines())) <= max(columns, 46)  # an example is not broken into lines
 
 
-@pytest.mark.parametrize("name", ["", "check", "dev check", "dev new-lesson"])
+@pytest.mark.parametrize("name", ["", "check", "train", "eval", "runs", "dev check", "dev new-lesson"])
 def test_narrow_help_breaks_no_word(newcomer, name):
     narrow, wide = (newcomer(*name.split(), "--help", COLUMNS=columns).out for columns in ("40", "100"))
     assert set(narrow.split()) <= set(wide.split())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coursecli.cli.running import Sampling
+from coursecli.cli.writing import Sampling
 from coursecli.errors import UsageError
 from tests.checking import marked, wait_until
 from tests.recipe_shop import Seller

@@ -106,10 +106,16 @@ def test_by_hand_a_refusal_is_one_line_and_an_exit_code(capsys):
     def refuse(arguments):
         raise said.RecipeError("No such file.", "Choose another.")
 
+    def full(arguments):
+        raise said.StorageError("No room.")
+
     with pytest.raises(SystemExit) as caught:
         said.run_by_hand(refuse)
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "No such file. Choose another.\n"
+    with pytest.raises(SystemExit) as caught:
+        said.run_by_hand(full)
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == "No such file. Choose another.\nNo room.\n"
     with pytest.raises(SystemExit) as caught:
         said.run_by_hand(lambda arguments: None)
     assert caught.value.code == 0

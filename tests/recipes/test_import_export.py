@@ -15,6 +15,7 @@ from torch import nn
 
 from intro2llm.model.build import build_model
 from intro2llm.recipes import export_hf, import_hf
+from intro2llm.recipes.events import StorageError
 from intro2llm.tokenizer.bpe_tokenizer import BPETokenizer
 from intro2llm.tokenizer.byte_level_tokenizer import ByteLevelTokenizer
 from intro2llm.utils.errors import CheckpointError
@@ -228,3 +229,26 @@ def test_an_unknown_run_is_refused(published: Path) -> None:
     import_hf.main([str(published)])
     assert "has no run 'publishd'. Did you mean 'published'?" in refusal("publishd", "exported", recipe=export_hf)
     assert "has no run '../published'" in refusal("../published", "exported", recipe=export_hf)
+
+
+# ---- A full disk ----
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("most", [10, 2000])
+def test_a_full_disk_is_said_and_leaves_nothing(published: Path, most: int) -> None:
+    """With files of at most 10 bytes the first fails, with 2000 the weights do."""
+    import resource
+
+    import_hf.main([str(published)])
+    for recipe, arguments in ((import_hf, [str(published), "--name", "again"]), (export_hf, ["published", "exported"])):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            with pytest.raises(StorageError) as caught:
+                recipe.main(arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert "File too large" in caught.value.message
+    assert [path.name for path in Path("runs").iterdir()] == ["published"]
+    assert not [path.name for path in Path().iterdir() if "exported" in path.name]

@@ -106,6 +106,7 @@ def test_a_run_is_found_and_continued(author: Author):
     long = author("generate", "--run", "mine", "--prompt", "x" * 32)
     assert long.code == 2
     assert "The prompt has 32 tokens; this model reads at most 32." in long.text
+    assert "xxx" not in long.text  # what is refused is not echoed
 
 
 def test_chat_talks_and_says_what_this_model_cannot_do(author: Author):

@@ -97,6 +97,19 @@ def test_devices_and_threads_are_the_users(seller: Seller, monkeypatch):
     assert "".join(printed) == "1 5\n"
 
 
+def test_a_command_can_ask_for_variables_unless_the_user_has_set_them(seller: Seller, monkeypatch):
+    monkeypatch.setenv("TOY_MINE", "mine")
+    seller.replace("discount", "import os\nprint(os.environ['TOY_MINE'], os.environ['TOY_OTHER'])\nreturn 1.0")
+    printed: list[str] = []
+    asked = {"TOY_MINE": "theirs", "TOY_OTHER": "theirs"}
+    arguments = ["--max-new-tokens=1"]
+    with RecipeRun(
+        seller.course, seller.opened, "generate", "generate", arguments, printed=printed.append, variables=asked
+    ) as run:
+        list(run.events())
+    assert "".join(printed) == "mine theirs\n"
+
+
 def test_a_process_that_the_code_starts_has_no_voice(seller: Seller):
     code = """
 import subprocess, sys
@@ -124,6 +137,15 @@ def test_what_the_recipe_refuses_is_a_usage_error(seller: Seller):
     assert (caught.value.message, caught.value.remedy) == ("No such price.", "Ask for another.")
     with pytest.raises(UsageError, match="invalid int value"):
         list(seller.run("--seed=x"))
+
+
+def test_what_cannot_be_written_is_the_disks_fault(seller: Seller):
+    seller.replace(
+        "discount", "from toyshop.recipes.events import StorageError\nraise StorageError('No room.', 'Make some.')"
+    )
+    with pytest.raises(WorkspaceError) as caught:
+        list(seller.run())
+    assert (caught.value.message, caught.value.remedy, caught.value.exit_code) == ("No room.", "Make some.", 3)
 
 
 def test_a_stub_is_named_with_its_lesson_and_the_next_command(seller: Seller):

@@ -1,0 +1,137 @@
+"""`train` and `eval`: the recipe runs, what it says is shown, and a signal ends it in two steps."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from coursecli.cli.context import Context
+from coursecli.cli.running import DONE, opening_lesson, recipe, require, show, telling, write_json
+from coursecli.recipes.events import Evaluation, Finished, Progress, Sample, Saved, Score, Step, Training
+from coursecli.recipes.run import RecipeRun
+from coursecli.recipes.runs import read_metrics
+from coursecli.render.curves import run_curve
+from coursecli.render.generation import Screen
+from coursecli.render.training import TrainingScreen, after_training, summary_view
+
+QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait do not spin: two that do, on one core, cost more than the work. It must be set before torch."""
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+class Stopping:
+    """What signals ask of a recipe that can end in order: the first lets it, the second ends it at once."""
+
+    def __init__(self, run: RecipeRun, screen: Screen) -> None:
+        self.number: int | None = None
+        """Of the first signal."""
+        self.listens = False
+        """The recipe has begun, and hears a signal."""
+        self.words = "Stopping; Ctrl-C again stops at once."
+        self._run = run
+        self._screen = screen
+
+    def heard(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None and self.listens:
+            self.number = number
+            self._run.interrupt()
+            with contextlib.suppress(RuntimeError):  # the signal may have come in the middle of another line
+                self._screen.over_the_echo()
+                self._screen.say(self.words)
+        else:
+            self.number = self.number or number
+            self._run.stop()
+
+    @property
+    def exit_code(self) -> int:
+        return TERMINATED if self.number == signal.SIGTERM else INTERRUPTED
+
+
+@contextmanager
+def stopping(run: RecipeRun, screen: Screen) -> Iterator[Stopping]:
+    """While inside, Ctrl-C and SIGTERM are heard."""
+    asked = Stopping(run, screen)
+    before = {number: signal.signal(number, asked.heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@telling
+def train(context: Context, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Train a model; at the end, its curve and what it has reached."""
+    require(context, "train", "pretrain")
+    return _followed(context, "train", "pretrain", arguments, as_json=as_json)
+
+
+@telling
+def evaluate(context: Context, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Measure a model."""
+    require(context, "eval", "evaluate")
+    return _followed(context, "eval", "evaluate", arguments, as_json=as_json)
+
+
+def _followed(context: Context, command: str, name: str, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Run a recipe that can be stopped in order, and show what it says; with `as_json`, on standard error."""
+    code = DONE
+    with recipe(context, command, name, arguments, variables=QUIET_THREADS) as (run, screen):
+        view = TrainingScreen(screen, screen.aside if as_json else screen.out)
+        screen.wait("Starting Python")
+        with stopping(run, screen) as asked:
+            try:
+                for event in run.events():
+                    asked.listens = True
+                    match event:
+                        case Training() | Step() | Evaluation() | Sample() | Score() | Progress():
+                            if isinstance(event, Training):
+                                asked.words = "Stopping after this update, then saving; Ctrl-C again stops at once."
+                            view.show(event)
+                        case Saved():
+                            pass  # the result says where
+                        case Finished():
+                            code = _exit_code(event, asked)
+                            _finish(context, screen, view, event, as_json=as_json)
+                        case _:
+                            show(screen, event, tables=not as_json)
+            except KeyboardInterrupt:
+                screen.settle()
+                screen.over_the_echo()
+                if view.training is not None:
+                    resumed = after_training(view.training.run, finished=False, evaluates=False)
+                    screen.say(f"What was saved before is whole. Go on: {resumed[0]}")
+                if asked.exit_code == INTERRUPTED:
+                    raise
+                screen.say("Stopped.")
+                code = asked.exit_code
+    return code
+
+
+def _exit_code(event: Finished, asked: Stopping) -> int:
+    """0 for a recipe that has come to its end; if a signal has ended it, the code of the signal that we were sent."""
+    ended_by_signal = event.data.get("exit_code", DONE) != DONE
+    return asked.exit_code if ended_by_signal else DONE
+
+
+def _finish(context: Context, screen: Screen, view: TrainingScreen, event: Finished, *, as_json: bool) -> None:
+    if as_json:
+        screen.settle()
+        write_json({"schema_version": 1, **{name: value for name, value in event.data.items() if name != "exit_code"}})
+    elif view.training is None:
+        show(screen, event)
+    else:
+        run, finished = view.training.run, event.data.get("state") == "finished"
+        folder = context.workspace.runs / Path(run).name
+        drawn = run_curve(read_metrics(folder), view.training.floor, width=min(screen.out.width, 100))
+        if drawn is not None:
+            screen.show("")
+            screen.show(drawn)
+        entry = opening_lesson(context, "eval")
+        evaluates = entry is not None and (entry.done or entry.started or context.workspace.settings.unlock_all)
+        screen.show("")
+        screen.show(summary_view(event.data, after_training(run, finished=finished, evaluates=evaluates)))
