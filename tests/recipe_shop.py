@@ -98,6 +98,73 @@ def main(arguments=None):
     emit("finished", message="All is done.", data={"arguments": list(arguments)})
 '''
 
+PRETRAIN = '''"""Train to sell: an update is a price. Keeps a run as the real recipe does, and stops in order."""
+
+import json
+import signal
+from pathlib import Path
+
+from toyshop.prices import discount
+from toyshop.recipes.events import Options, emit
+
+STOP = []
+
+
+def options():
+    parser = Options(__doc__)
+    for name in ("--name", "--preset", "--data", "--device"):
+        parser.add_argument(name)
+    parser.add_argument("--steps", type=int, default=3)
+    return parser
+
+
+def main(arguments=None):
+    chosen, unknown = options().parse_known_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: STOP.append(number))
+    run = Path("runs", chosen.name or "shop-1")
+    run.mkdir(parents=True)
+    info = {"kind": "pretrain", "preset": "shop", "data": "prices", "steps": chosen.steps, "floor": 0.5}
+    emit("progress", done=0.5, total=1.0, what="Counting the stock")
+    emit(
+        "training", run=run.name, preset="shop", data="prices", device="cpu", dtype="float32", parameters=1234,
+        steps=chosen.steps, first_step=0, tokens_per_step=2048, processes=1, seed=0, floor=0.5,
+    )
+    step = 0
+    with (run / "metrics.jsonl").open("w") as metrics:
+        while step < chosen.steps and not STOP:
+            step += 1
+            bits = 0.5 + discount(100.0, step) / 200
+            measured = {"loss": 2 * bits, "bits_per_byte": bits}
+            metrics.write(json.dumps({"step": step, **measured}) + "\\n")
+            emit(
+                "step", step=step, **measured, learning_rate=0.001, grad_norm=1.0, tokens_per_second=3000.0,
+                seconds_left=60.0 * (chosen.steps - step),
+            )
+        metrics.write(json.dumps({"step": step, "eval_loss": 2 * bits, "eval_bits_per_byte": bits}) + "\\n")
+    emit("evaluation", step=step, floor=0.5, **measured)
+    emit("sample", step=step, prompt="Apples", text=" are [b]cheap[/b]\\x1b[2J.")
+    emit("saved", step=step, path="runs/x/checkpoints/step")
+    state = "finished" if step == chosen.steps else "interrupted"
+    info |= {"state": state, "step": step, "eval_bits_per_byte": bits, "tokens": 2048 * step, "seconds": 75.0}
+    (run / "run.json").write_text(json.dumps(info))
+    code = 128 + STOP[0] if STOP else 0
+    data = {"run": run.name, "path": run.as_posix(), **info, "exit_code": code, "arguments": list(arguments)}
+    emit("finished", message="Trained.", data=data)
+    return code
+'''
+EVALUATE = '''"""Count what has been sold."""
+
+from toyshop.recipes.events import emit
+
+
+def main(arguments=None):
+    for done in range(1, 4):
+        emit("score", task="sums", name="accuracy", value=done / 4, done=done, total=3)
+    emit("table", title="Scores", columns=["task", "score"], rows=[["sums", "0.750"]])
+    emit("finished", message="", data={"sums": {"accuracy": 0.75}, "arguments": list(arguments)})
+'''
+
 
 def course_with_recipes(base: Path) -> Path:
     """The toy course, and in its package recipes of every name over the real `events`."""
@@ -109,11 +176,17 @@ def course_with_recipes(base: Path) -> Path:
         shutil.copy(REAL / name, recipes)
     (recipes / "generate.py").write_text(GENERATE, encoding="utf-8")
     (recipes / "chat.py").write_text(CHAT, encoding="utf-8")
+    (recipes / "pretrain.py").write_text(PRETRAIN, encoding="utf-8")
+    (recipes / "evaluate.py").write_text(EVALUATE, encoding="utf-8")
     for name in ("import_hf", "export_hf", "bench"):
         (recipes / f"{name}.py").write_text(WORK, encoding="utf-8")
-    manifest = copy / "stage01_shop" / "lesson01_prices" / "lesson.yaml"
-    text = manifest.read_text(encoding="utf-8").replace("features: [receipt]", "features: [receipt, generate, chat]")
-    manifest.write_text(text, encoding="utf-8")
+    for lesson, features in (
+        ("lesson01_prices", ("receipt", "generate, chat")),
+        ("lesson02_baskets", ("merge", "train, runs, eval")),
+    ):
+        manifest = copy / "stage01_shop" / lesson / "lesson.yaml"
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace(f"features: [{features[0]}]", f"features: [{', '.join(features)}]"), "utf-8")
     return copy
 
 

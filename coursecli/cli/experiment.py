@@ -179,7 +179,7 @@ def evaluate(
         resume=resume,
         restart=restart,
     )
-    return partial(training.evaluate, _context(ctx), words, as_json=json)
+    return partial(training.evaluate, _context(ctx), run, words, as_json=json)
 
 
 runs = typer.Typer(

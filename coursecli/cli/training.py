@@ -10,10 +10,11 @@ from pathlib import Path
 from types import FrameType
 
 from coursecli.cli.context import Context
-from coursecli.cli.running import DONE, opening_lesson, recipe, require, show, telling, write_json
+from coursecli.cli.running import DONE, opening_lesson, recipe, require, require_run, show, telling, write_json
+from coursecli.errors import UsageError
 from coursecli.recipes.events import Evaluation, Finished, Progress, Sample, Saved, Score, Step, Training
 from coursecli.recipes.run import RecipeRun
-from coursecli.recipes.runs import read_metrics
+from coursecli.recipes.runs import read_metrics, run_names
 from coursecli.render.curves import run_curve
 from coursecli.render.generation import Screen
 from coursecli.render.training import TrainingScreen, after_training, summary_view
@@ -71,9 +72,17 @@ def train(context: Context, arguments: Sequence[str], *, as_json: bool) -> int:
 
 
 @telling
-def evaluate(context: Context, arguments: Sequence[str], *, as_json: bool) -> int:
-    """Measure a model."""
+def evaluate(context: Context, run: str | None, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Measure a model.
+
+    Raises:
+        UsageError: there is no such run, or none at all.
+    """
     require(context, "eval", "evaluate")
+    if run is not None:
+        require_run(context, run)
+    elif not run_names(context.workspace.runs):
+        raise UsageError("eval needs a model, and there is none yet.", "Type: intro2llm train")
     return _followed(context, "eval", "evaluate", arguments, as_json=as_json)
 
 
