@@ -28,7 +28,7 @@ from intro2llm.model.build import build_model
 from intro2llm.optimizer.scheduler import WarmupCosineScheduler
 from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
-from intro2llm.training.devices import autocast_dtype, training_device
+from intro2llm.training.devices import autocast_dtype, flops_utilization, peak_flops, training_device
 from intro2llm.training.distributed import DistributedRunTrainer
 from intro2llm.training.ending import ending
 from intro2llm.training.launch import launch, launched
@@ -238,6 +238,21 @@ def train(
             trainer.logger.close()
     if world.first:
         run.record(**trainer.progress())
+        say_utilization(trainer, preset, world)
+
+
+def say_utilization(trainer: RunTrainer, preset: Preset, world: World) -> None:
+    """How much of a GPU the training has used, where its peak is known."""
+    peak = peak_flops(trainer.device, trainer.autocast)
+    if peak is None or not trainer.tokens_per_second:
+        return
+    share = flops_utilization(
+        preset.model,
+        seq_len=preset.training.seq_length,
+        tokens_per_second=trainer.tokens_per_second,
+        peak=peak * world.size,
+    )
+    emit("notice", message=f"{trainer.tokens_per_second:,.0f} tokens/s: {share:.0%} of what the GPU could do at most.")
 
 
 def trackers(chosen: argparse.Namespace, run: RunFolder) -> list[Any]:

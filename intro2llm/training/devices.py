@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from intro2llm.model.config import ModelConfig
 from intro2llm.recipes.events import RecipeError
 from intro2llm.recipes.generate import pick_device
+from intro2llm.utils.compute import training_flops
+
+BFLOAT16_PEAKS = {
+    "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
+    "RTX 4090": 165e12, "RTX 3090": 71e12,
+}  # fmt: skip
+"""Dense bfloat16 products, in FLOP/s, by a part of the device's name, from NVIDIA's data sheets; longer names first."""
 
 
 def training_device(name: str, local_rank: int = 0) -> torch.device:
@@ -54,3 +62,19 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":  # names that torch keeps for itself: one that is gone counts as "no"
         return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return device.type == "mps"
+
+
+def peak_flops(device: torch.device, autocast: torch.dtype | None) -> float | None:
+    """What the device could do at most in bfloat16, in FLOP/s; None where that is not known, or not what it does."""
+    if device.type != "cuda" or autocast is not torch.bfloat16:
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in BFLOAT16_PEAKS.items() if part in name), None)
+
+
+def flops_utilization(config: ModelConfig, *, seq_len: int, tokens_per_second: float, peak: float) -> float:
+    """Model FLOPs utilisation: the share of the peak that the model's own matrix products would need.
+
+    Source: Chowdhery et al. 2022, "PaLM", arXiv 2204.02311, appendix B.
+    """
+    return training_flops(config, batch_size=1, seq_len=seq_len) / seq_len * tokens_per_second / peak

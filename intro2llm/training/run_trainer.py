@@ -62,6 +62,8 @@ class RunTrainer(PretrainTrainer):
         """The newest evaluation, with its step."""
         self.loss: float | None = None
         """Of the newest update."""
+        self.tokens_per_second = 0.0
+        """Over the newest updates, without evaluations and checkpoints."""
         self._before = seconds
         self._began = time.monotonic()
         self._first_step: int | None = None
@@ -109,7 +111,7 @@ class RunTrainer(PretrainTrainer):
         self._speeds.append((tokens, time.perf_counter() - self._update_began))
         metrics["bits_per_byte"] = bits_per_byte(metrics["loss"], len(self.data.train), self.data.train_bytes)
         done, took = (sum(column) for column in zip(*self._speeds))
-        metrics["tokens_per_second"] = done / max(took, 1e-9)
+        metrics["tokens_per_second"] = self.tokens_per_second = done / max(took, 1e-9)
         return metrics
 
     def on_update(self, metrics: dict[str, float]) -> None:
