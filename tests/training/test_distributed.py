@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -41,13 +42,17 @@ class Still:
     def state_dict(self) -> dict[str, Any]:
         return {}
 
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
-def trainer(kind: type[PretrainTrainer], *, batch_size: int, accumulation: int, updates: int) -> PretrainTrainer:
+
+def trainer(
+    kind: type[PretrainTrainer], *, batch_size: int, accumulation: int, updates: int, dropout: float = 0.0
+) -> PretrainTrainer:
     """40 windows, a model in float64, AdamW."""
     torch.manual_seed(5)
     config = ModelConfig(
         vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=16, tie_word_embeddings=True,
+        max_position_embeddings=16, tie_word_embeddings=True, attention_dropout=dropout,
     )  # fmt: skip
     model = CausalLM(config).double()
     tokens = torch.randint(50, (40 * 9,), generator=torch.Generator().manual_seed(1))
@@ -81,6 +86,20 @@ def train_as_one_of(rank: int, folder: Path) -> None:
         mine.train()
         kept = {"model": mine.bare_model.state_dict(), "said": said, "exchanges": exchanges}
         torch.save(kept | {"place": [mine.epoch, mine.windows_seen]}, folder / f"{accumulation}-{rank}.pt")
+
+    settings = {"batch_size": 2, "accumulation": 3, "dropout": 0.3}
+    whole = trainer(Together, updates=9, **settings)
+    whole.train()
+    begun = trainer(Together, updates=4, **settings)
+    begun.train()
+    kept = copy.deepcopy((begun.bare_model.state_dict(), begun.state_dict()))
+    torch.manual_seed(99 + rank)
+    resumed = trainer(Together, updates=9, **settings)
+    resumed.bare_model.load_state_dict(kept[0])
+    resumed.load_state_dict(kept[1])
+    resumed.train()
+    ends = [each.bare_model.state_dict() for each in (whole, resumed)]
+    torch.save([torch.cat([tensor.flatten() for tensor in end.values()]) for end in ends], folder / f"ends-{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -109,6 +128,10 @@ def test_two_processes_make_the_updates_of_one_with_the_big_batch(tmp_path: Path
             assert found["exchanges"] == [0, 1, 2, 3]  # one an update, however many micro-batches it has
             if accumulation == 1:
                 assert found["place"] == [alone.epoch, alone.windows_seen]
+
+    for rank in range(2):  # with dropout, and over an epoch's end: bit by bit as if it had never stopped
+        whole, resumed = torch.load(tmp_path / f"ends-{rank}.pt", weights_only=True)
+        assert torch.equal(whole, resumed)
 
 
 @pytest.fixture
