@@ -12,15 +12,16 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
+from intro2llm.evaluation.sandbox import Ran, run_program
 from intro2llm.model.causal_lm import CausalLM
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
 
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""What begins something new after the function's body: the five stop sequences of Chen et al., section 2.1."""
+"""What begins something new after the function's body: the five stop sequences of Chen et al., section 3.2."""
 
 Outcome = Literal["passed", "failed", "timed out", "killed", "flooded"]
 
@@ -118,7 +119,9 @@ def build_program(problem: Problem, completion: str, nonce: str) -> str:
     raise NotImplementedError("lesson09 · build_program")
 
 
-def check_completion(problem: Problem, completion: str, *, run: Callable[..., Any], timeout: float = 3.0) -> Outcome:
+def check_completion(
+    problem: Problem, completion: str, *, run: Callable[..., Ran] = run_program, timeout: float = 3.0
+) -> Outcome:
     """Run a completion against the problem's tests in a process of its own, and judge what came back.
 
     The completion passes if the program ended by itself and a whole line of its stdout is the nonce. The nonce is 32
@@ -127,8 +130,8 @@ def check_completion(problem: Problem, completion: str, *, run: Callable[..., An
     stderr, decides anything. (A program that reads its own source can still cheat.)
 
     Args:
-        run: runs a program as `sandbox.run_program` does, and is called as run(source, timeout=timeout). It returns an
-            object with `stdout`, a text, and `ended`: "exited", "timeout", "killed" or "flooded".
+        run: called once, as run(source, timeout=timeout), and returns what became of the program: see `Ran`. The
+            default is the sandbox of this course; another one may stand in its place.
         timeout: seconds.
 
     Returns:

@@ -625,8 +625,7 @@ def test_the_program_prints_the_nonce_if_the_tests_pass() -> None:
 def test_completions_are_judged_by_running_them() -> None:
     """A right body passes, and wrong ones fail; they are run by `run` and nothing else."""
     run = Runner()
-    with contextlib.suppress(Exception):
-        check_completion(ADD, "    return a + b\n", run=run, timeout=7.5)
+    check_completion(ADD, "    return a + b\n", run=run, timeout=7.5)
     expect_equal(len(run.sources), 1, what="how often check_completion has called run", mistake="run-in-process")
     expect_equal(run.timeouts, [7.5], what="the timeout that run was given", mistake="timeout-not-handed-on")
     outcomes = {
