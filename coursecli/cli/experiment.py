@@ -150,8 +150,14 @@ def evaluate(
         bool,
         typer.Option("--unsafe-no-sandbox", help="Run what the model writes even where nothing can contain it."),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an evaluation that was interrupted.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin again.")] = False,
+    solutions: Annotated[
+        str | None,
+        _choice("--solutions", "KIND", "Check the file's canonical solutions, or empty ones, not those of a model."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an evaluation that was interrupted, as it does anyway.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again: what was measured is forgotten.")] = False,
     json: Json = False,
 ) -> Action:
     """Measure a model of yours: bits per byte beside the floor, story questions, MMLU, HumanEval.
@@ -176,10 +182,11 @@ def evaluate(
         device=device,
         seed=seed,
         unsafe_no_sandbox=unsafe_no_sandbox,
+        solutions=solutions,
         resume=resume,
         restart=restart,
     )
-    return partial(training.evaluate, _context(ctx), run, words, as_json=json)
+    return partial(training.evaluate, _context(ctx), run, words, needs_run=solutions is None, as_json=json)
 
 
 runs = typer.Typer(

@@ -72,7 +72,9 @@ def train(context: Context, arguments: Sequence[str], *, as_json: bool) -> int:
 
 
 @telling
-def evaluate(context: Context, run: str | None, arguments: Sequence[str], *, as_json: bool) -> int:
+def evaluate(
+    context: Context, run: str | None, arguments: Sequence[str], *, needs_run: bool = True, as_json: bool
+) -> int:
     """Measure a model.
 
     Raises:
@@ -81,7 +83,7 @@ def evaluate(context: Context, run: str | None, arguments: Sequence[str], *, as_
     require(context, "eval", "evaluate")
     if run is not None:
         require_run(context, run)
-    elif not run_names(context.workspace.runs):
+    elif needs_run and not run_names(context.workspace.runs):
         raise UsageError("eval needs a model, and there is none yet.", "Type: intro2llm train")
     return _followed(context, "eval", "evaluate", arguments, as_json=as_json)
 

@@ -229,6 +229,7 @@ def test_an_evaluation_needs_a_run(seller: Seller):
         ran = seller("eval", *arguments)
         assert (ran.code, ran.out) == (2, "")
         assert words in ran.err
+    assert "--solutions=empty" in json.loads(seller("eval", "--solutions", "empty", "--json").out)["arguments"]
 
 
 def test_runs_lists_shows_and_compares(seller: Seller):
