@@ -189,7 +189,7 @@ def write_state(state: Mapping[str, Any], folder: Path) -> None:
             torch.save(dict(state), content)
     except RuntimeError as error:
         raise CheckpointError(f"{file}: cannot be written: {' '.join(str(error).split())}.") from error
-    read_state(folder)
+    _load(file, mmap=True)  # the tensors stay on disk
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -199,9 +199,12 @@ def read_state(folder: Path) -> dict[str, Any]:
         CheckpointError: the file cannot be read, or holds more than tensors, numbers, strings, None, and tuples, lists
             and dicts of them.
     """
-    file = folder / STATE
+    return _load(folder / STATE)
+
+
+def _load(file: Path, *, mmap: bool = False) -> dict[str, Any]:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}.") from error
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
