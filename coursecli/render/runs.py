@@ -15,7 +15,7 @@ from rich.text import Text
 
 from coursecli.expect.words import plural
 from coursecli.recipes.events import Table
-from coursecli.recipes.runs import DAMAGED, STOPPED, Checkpoint, Metrics, Run, Sample, flattened
+from coursecli.recipes.runs import DAMAGED, STOPPED, Checkpoint, Metrics, Run, Sample
 from coursecli.render.console import clean
 from coursecli.render.curves import compared_curves, run_curve
 from coursecli.render.generation import table_view
@@ -147,10 +147,11 @@ def _results(all_details: Sequence[Details]) -> Iterator[tuple[str, list[str]]]:
 
 
 def score_lines(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The numbers in an evaluation's result, each with its place in it."""
-    for name, value in flattened(scores):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name.replace(".", " "), f"{value:,}" if isinstance(value, int) else figure(value)
+    """The numbers that each task of an evaluation has come to. What is below them, such as each subject, is left out."""
+    for task, table in scores.items():
+        for name, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                yield f"{task} {name}", f"{value:,}" if isinstance(value, int) else figure(value)
 
 
 def next_command(details: Details) -> str:

@@ -254,10 +254,11 @@ def test_runs_lists_shows_and_compares(seller: Seller):
         "reached 0.955 bits per byte on held-out text, 1.91 × the floor 0.500",
         "1 line of metrics.jsonl cannot be read.",
         r"After update 9 it wrote: [b]\x1b[2J",
-        "mmlu by law 0.500",
+        "mmlu accuracy 0.250",
         'Next intro2llm generate --run a --prompt "The"',
     ):
         assert words in shown.text
+    assert "law" not in shown.text
     assert json.loads(seller("runs", "show", "a", "--json").out)["scores"]["mmlu"]["accuracy"] == 0.25
     compared = seller("runs", "compare", "a", "b")
     assert "training.lr 0.1 0.2" in compared.text

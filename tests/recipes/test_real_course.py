@@ -25,6 +25,7 @@ from intro2llm.recipes.generate import random_model
 from intro2llm.tokenizer.byte_level_tokenizer import ByteLevelTokenizer
 from intro2llm.utils.model_folder import save_model, write_run
 from tests.conftest import Learner
+from tests.training_runs import PRESET
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 CONTENT = Path(__file__).resolve().parent.parent.parent / "lessons"
@@ -142,3 +143,31 @@ def test_what_is_missing_or_wrong_in_the_model_is_said(author: Author):
         assert "intro2llm start 04" in ran.text
     finally:
         path.write_text(reference, "utf-8")
+
+
+def test_a_model_is_trained_listed_and_writes(author: Author, tmp_path: Path):
+    """From nothing: trained for eight updates on the story world, found by `runs`, and used by `generate`."""
+    (tmp_path / "mini.yaml").write_text(PRESET, encoding="utf-8")
+    command = ["train", "--preset", "mini.yaml", "--name", "trained", "--device", "cpu", "--json"]
+    ran = author(*command, "--workspace", str(author.workspace), cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out)
+    assert (result["state"], result["step"], result["steps"]) == ("finished", 8, 8)
+    assert "trained: " in ran.err
+    assert "After update 8, on held-out text: " in ran.err
+
+    shown = json.loads(author("runs", "show", "trained", "--json").out)
+    assert shown["run"]["state"] == "finished"
+    assert shown["run"]["bits_per_byte"] == result["eval_bits_per_byte"]
+    assert shown["run"]["times_floor"] == pytest.approx(result["eval_bits_per_byte"] / result["floor"])
+    assert [point["step"] for point in shown["metrics"]["training"]] == list(range(1, 9))
+    assert [point["step"] for point in shown["metrics"]["held_out"]] == [3, 6, 8]
+    assert [checkpoint["step"] for checkpoint in shown["checkpoints"]] == [4, 6, 8]
+    assert shown["settings"]["training.lr"] == 0.01
+    assert author("runs", "show", "trained").code == 0
+
+    written = author("generate", "--run", "trained", "--prompt", "Vera", "--max-new-tokens", "5", "--json")
+    assert written.code == 0, written.err
+    again = author(*command, "--workspace", str(author.workspace), cwd=tmp_path)
+    assert again.code == 2
+    assert "There is a run 'trained' already." in again.err

@@ -34,7 +34,7 @@ def test_a_curve_fits_and_names_what_it_shows(width: int):
         assert words in text
     assert ("no model can be below" in text) == (width == 100)
     assert sum(line.count("x") for line in lines if "│" in line or "┤" in line) == 2
-    assert any(re.match(r" *0\.5├──", line) for line in lines)
+    assert any(re.match(r" *0\.5├─", line) for line in lines)
     assert "\x1b" not in "".join(lines)
 
 
