@@ -147,7 +147,7 @@ def _results(all_details: Sequence[Details]) -> Iterator[tuple[str, list[str]]]:
 
 
 def score_lines(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The numbers that each task of an evaluation has come to. What is below them, such as each subject, is left out."""
+    """The numbers that each task of an evaluation has come to, without what is below them, such as each subject."""
     for task, table in scores.items():
         for name, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
