@@ -12,8 +12,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from intro2llm.evaluation.tasks.kept import KeptResults, checkpoint_stamp, code_
 from intro2llm.evaluation.tasks.programs import Programs
 from intro2llm.evaluation.tasks.story_questions import StoryQuestions
 from intro2llm.evaluation.tasks.subject_questions import SubjectQuestions
-from intro2llm.evaluation.tasks.task import Candidate, Result, Summary, Task
+from intro2llm.evaluation.tasks.task import Candidate, Result, Task
 from intro2llm.model.build import ModelBuildError
-from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
+from intro2llm.recipes.events import Options, RecipeError, StorageError, emit, run_by_hand
 from intro2llm.recipes.generate import RUNS, pick_device
 from intro2llm.training.run_folder import write_file
 from intro2llm.training.stopping import Interrupted, Stop, listening
@@ -201,7 +201,8 @@ def measure(task: Task, kept: KeptResults | None, stop: Stop) -> dict[str, Resul
                 continue
             result = task.measure(item)
             if kept is not None:
-                kept.add(item, result)
+                with writing():
+                    kept.add(item, result)
             results[item] = result
             if time.monotonic() - said > SAY_SECONDS or len(results) == total:
                 said = time.monotonic()
@@ -229,43 +230,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options().parse_args(arguments)
     with listening() as stop:
         figures: dict[str, Any] = {}
-        words: list[str] = []
         try:
             with suppress(Interrupted):
-                evaluate(chosen, stop, figures, words)
+                evaluate(chosen, stop, figures)
         except SandboxError as error:
             raise RecipeError(str(error)) from error
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise RecipeError(f"{where}{error.strerror or error}.") from error
-        data = {"state": "finished" if stop.number is None else "interrupted", "exit_code": stop.exit_code, **figures}
-        message = "; ".join(words)
+        message = ""
         if stop.number is not None:
-            message = "Stopped. The same command goes on from here: what has been measured is kept."
-        emit("finished", message=message, data=data)
+            message = "Stopped. What has been measured is kept: the same command goes on from here."
+        elif "run" in figures:
+            message = f"All figures are in {RUNS / figures['run'] / 'eval.json'}."
+        state = "finished" if stop.number is None else "interrupted"
+        emit("finished", message=message, data={"state": state, "exit_code": stop.exit_code, **figures})
     return stop.exit_code
 
 
-def evaluate(chosen: argparse.Namespace, stop: Stop, figures: dict[str, Any], words: list[str]) -> None:
-    """Measure one task after the other. Their figures and a few words on each are put where the caller can see them."""
+def evaluate(chosen: argparse.Namespace, stop: Stop, figures: dict[str, Any]) -> None:
+    """Measure one task after the other, and put their figures where the caller can see them, one by one."""
     subject = Subject(chosen)
     if subject.run is not None:
         figures |= {"run": subject.run.name, "checkpoint": subject.folder.as_posix()}
     tasks = chosen_tasks(chosen, subject)
-    if chosen.restart:
-        for task in tasks:
-            if kept := subject.kept(task):
-                kept.forget()
+    with writing():
+        for kept in filter(None, map(subject.kept, tasks if chosen.restart else [])):
+            kept.forget()
     for task in tasks:
         results = measure(task, subject.kept(task), stop)
         if stop.number is not None:
             return
-        summary: Summary = task.summary(results)
+        summary = task.summary(results)
         for table in summary.tables:
             emit("table", title=table.title, columns=table.columns, rows=table.rows, notes=table.notes)
         figures[task.name] = summary.figures
-        words.append(f"{task.name}: {summary.words}")
-        write_results(subject, {task.name: summary.figures})
+        with writing():
+            write_results(subject, {task.name: summary.figures})
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """While inside, a disk that is full or closed is the reason of what goes wrong."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise StorageError(f"{where}{error.strerror or error}.", "What was measured before is kept.") from error
 
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ class HeldOutText(Task):
         notes = [f"{len(each)} documents of {self._source}; {tokens:,} tokens, each predicted once."]
         if floor is None:
             notes.append("How little is possible is not known for this text.")
-        words = f"{bits:.3f} bits per byte" + (f" ({bits / floor:.2f} times the floor)" if floor else "")
-        return Summary(figures, [Table("Held-out text", ["", "value"], rows, notes)], words)
+        return Summary(figures, [Table("Held-out text", ["", "value"], rows, notes)])
 
 
 def unseen_stories(candidate: Candidate, *, limit: int | None, seed: int) -> HeldOutText:

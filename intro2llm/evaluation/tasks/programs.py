@@ -114,8 +114,7 @@ class Programs(Task):
             f"Isolation in which they were run: {self._isolation}.",
             "What became of them: " + ", ".join(f"{count} {name}" for name, count in became.most_common()) + ".",
         ]
-        words = f"pass@1 {percent(rates['pass@1'])}, {solved} of {len(counts)} solved"
-        return Summary(figures, [Table("HumanEval", ["", "value", "±"], rows, notes)], words)
+        return Summary(figures, [Table("HumanEval", ["", "value", "±"], rows, notes)])
 
     def _by(self) -> str:
         if isinstance(self._author, str):

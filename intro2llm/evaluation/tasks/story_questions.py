@@ -97,10 +97,7 @@ class StoryQuestions(Task):
             most = self._candidate.context
             notes.append(f"{cut} prompts were longer than the model's {most} tokens, and have lost their beginning.")
         table = Table("Questions about stories", ["", "right", "±", "chance", "questions"], rows, notes)
-        words = ", ".join(
-            f"{name} {percent(figures[name]['accuracy'])}" for name in ("cloze", "choice", "free") if name in figures
-        )
-        return Summary(figures, [table], words)
+        return Summary(figures, [table])
 
     def _choose(self, prompt: str, choices: Sequence[str]) -> tuple[int, bool]:
         """The likeliest choice per byte, and whether the beginning of the prompt had to be left out."""

@@ -97,7 +97,7 @@ class SubjectQuestions(Task):
             Table("MMLU by subject", ["subject", "right", "questions"], subjects),
             Table("MMLU", ["", "right", "±", "chance"], rows, notes),
         ]
-        return Summary(figures, tables, f"{percent(found.micro)} right, {percent(CHANCE)} by chance")
+        return Summary(figures, tables)
 
     def _that_fit(self, question: Question, shots: list[Question]) -> list[Question]:
         """The shots that the model can read together with the question; the last ones are left out."""

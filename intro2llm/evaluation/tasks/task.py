@@ -54,11 +54,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """A task's result: its figures, the tables that show them, and the most important ones in a few words."""
+    """A task's result: its figures, and the tables that show them."""
 
     figures: dict[str, Any]
     tables: list[Table]
-    words: str
 
 
 class Task(ABC):
