@@ -21,7 +21,7 @@ from intro2llm.evaluation.tasks.held_out_text import HeldOutText
 from intro2llm.evaluation.tasks.programs import Programs
 from intro2llm.evaluation.tasks.task import Task
 from intro2llm.recipes import evaluate
-from intro2llm.recipes.events import RecipeError
+from intro2llm.recipes.events import RecipeError, StorageError
 from intro2llm.utils.model_folder import find_run, load_model
 from tests.evaluations import Evaluations
 from tests.training_runs import Trainings
@@ -364,5 +364,16 @@ def test_mistakes_are_refused_in_one_line(evaluations: Evaluations):
     Path("bad.jsonl").write_text(problems("") + '{"task_id": 1}\n', encoding="utf-8")
     assert "line 2" in refused(evaluations, "--data-humaneval", "bad.jsonl")
     Path("bad.jsonl").write_text(problems("") + "{\n", encoding="utf-8")
-    assert "bad.jsonl" in refused(evaluations, "--solutions", "empty", "--data-humaneval", "bad.jsonl")
+    assert "bad.jsonl cannot be read as HumanEval's problems: line 2" in refused(
+        evaluations, "--solutions", "empty", "--data-humaneval", "bad.jsonl"
+    )
     assert not (evaluations.folder / "runs" / "first" / "eval").exists(), "nothing was measured before the refusal"
+
+
+def test_what_cannot_be_written_is_told_with_the_place(evaluations: Evaluations):
+    run = evaluations.add_run(context=64)
+    (run / "eval").write_text("a file where a folder is to be")
+    with pytest.raises(StorageError) as caught:
+        evaluations("--tasks", "ppl", "--limit", "1")
+    assert "runs/first/eval" in caught.value.message
+    assert "\n" not in caught.value.message
