@@ -182,20 +182,20 @@ def build(
     )
 
 
-def continue_from(trainer: RunTrainer, run: RunFolder, preset: Preset, checkpoint: Path | None, world: World) -> None:
+def continue_from(trainer: RunTrainer, run: RunFolder, preset: Preset, world: World) -> None:
     """Take up a run that is there already: at its last whole checkpoint, or, without any, at its beginning.
 
     Raises:
         RecipeError: the checkpoint is of another model, or of more updates than the run is to have; or none is whole.
     """
-    saved = list_checkpoints(run.checkpoints)
-    if checkpoint is None and saved:
+    saved, checkpoint = list_checkpoints(run.checkpoints), latest_checkpoint(run.checkpoints)
+    if not saved:
+        return
+    if checkpoint is None:
         raise RecipeError(
             f"None of the {len(saved)} checkpoints in {run.checkpoints} is whole, so the run cannot go on.",
             "Start a new one with another --name.",
         )
-    if checkpoint is None:
-        return
     check_fit(checkpoint, preset)
     if world.first and saved[-1] != checkpoint:
         emit("notice", message=f"{saved[-1]} is damaged: going on from {checkpoint.name}.")
@@ -221,8 +221,8 @@ def train(
 ) -> None:
     """The run, from where it is to its end."""
     trainer = build(run, preset, chosen, world, text)
-    checkpoint = latest_checkpoint(run.checkpoints)
-    continue_from(trainer, run, preset, checkpoint, world)
+    if chosen.resume:
+        continue_from(trainer, run, preset, world)
     if world.first:
         trainer.logger = TrainerLogger(run.metrics, trackers=trackers(chosen, run), resume_step=trainer.global_step)
         run.drop_samples(after=trainer.global_step)

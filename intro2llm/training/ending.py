@@ -9,11 +9,11 @@ from typing import Any
 
 from intro2llm.configs.presets import PresetError
 from intro2llm.model.build import ModelBuildError
-from intro2llm.recipes.events import RecipeError, emit
+from intro2llm.recipes.events import RecipeError, StorageError, emit
 from intro2llm.training.run_folder import RunFolder
 from intro2llm.training.stopping import Interrupted, Stop
 from intro2llm.utils.checkpoint import latest_checkpoint
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.utils.errors import CheckpointError, WriteError
 
 
 @contextmanager
@@ -69,19 +69,23 @@ def _summary(run: RunFolder) -> str:
 
 def _told(error: BaseException, run: RunFolder) -> RecipeError | None:
     """The error as a line and a remedy; None for what is not the user's to mend without seeing the code."""
-    last = latest_checkpoint(run.checkpoints)
+    last = None
+    if run.checkpoints.is_dir():
+        with suppress(Exception):  # what looks for it is yours, and may be what has failed
+            last = latest_checkpoint(run.checkpoints)
     kept = f" The last checkpoint, {last.name}, is whole." if last else ""
     go_on = f"intro2llm train --resume --name {run.name}"
+    mended = f"When that is mended: {go_on}" if last else ""
     match error:
         case FloatingPointError():
             message = f"The training has come apart at {error}.{kept}"
             lower = "Start a new run with a lower rate: --set training.lr=…"
             return RecipeError(message, f"{lower}, or repeat the updates since then: {go_on}" if last else lower)
+        case WriteError():
+            return StorageError(str(error) + kept, mended)
         case CheckpointError() | PresetError() | ModelBuildError():
-            return RecipeError(str(error) + kept, f"When that is mended: {go_on}" if last else "")
+            return RecipeError(str(error) + kept, mended)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return RecipeError(
-                f"{where}{error.strerror or error}.{kept}", f"When that is mended: {go_on}" if last else ""
-            )
+            return StorageError(f"{where}{error.strerror or error}.{kept}", mended)
     return None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from intro2llm.recipes import events
-from intro2llm.recipes.events import RecipeError
+from intro2llm.recipes.events import RecipeError, StorageError
 from intro2llm.training.stopping import listening
 from intro2llm.training.world import World
 
@@ -128,7 +128,8 @@ def _leave_word(file: Path, error: BaseException) -> None:
     """Write down why this process fails, unless another one has failed before."""
     word = {"kind": "error", "rank": World.of_environment().rank, "message": str(error), "remedy": ""}
     if isinstance(error, RecipeError):
-        word |= {"kind": "refused", "message": error.message, "remedy": error.remedy}
+        kind = "unwritable" if isinstance(error, StorageError) else "refused"
+        word |= {"kind": kind, "message": error.message, "remedy": error.remedy}
     elif isinstance(error, NotImplementedError) and " · " in str(error):
         word["kind"] = "unwritten"
     elif isinstance(error, ModuleNotFoundError):
@@ -159,6 +160,8 @@ def _cause(file: Path, error: BaseException) -> Exception:
     match word["kind"]:
         case "refused":
             return RecipeError(word["message"], word["remedy"])
+        case "unwritable":
+            return StorageError(word["message"], word["remedy"])
         case "unwritten":
             return NotImplementedError(word["message"])
         case "missing":

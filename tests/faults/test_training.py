@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import intro2llm
-from intro2llm.recipes.events import RecipeError
+from intro2llm.recipes.events import RecipeError, StorageError
 from intro2llm.training.run_trainer import RunTrainer
 from intro2llm.utils.checkpoint import is_valid_checkpoint
 from tests.checking import marked, wait_until
@@ -223,7 +223,7 @@ def test_the_disk_is_full(trainings: Trainings, undisturbed: Trainings):
 
     assert (undisturbed.run("whole") / "checkpoints" / "step-000008" / "model.safetensors").stat().st_size > size
     try:
-        with meanwhile(5, fill) as filled, pytest.raises(RecipeError) as caught:
+        with meanwhile(5, fill) as filled, pytest.raises(StorageError) as caught:
             trainings("--name", "mine")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -251,6 +251,24 @@ def test_two_trainings_in_one_folder(trainings: Trainings, undisturbed: Training
     assert (trainings.run("mine") / "lock").read_text() == f"{first.pid}\n"  # nobody tidied up
     with meanwhile(100000, lambda: None), pytest.raises(RecipeError, match="more than --steps 1"):
         trainings.resume("--name", "mine", "--steps", "1")  # it is ours now
+
+
+def test_what_fails_is_told_although_the_search_for_checkpoints_fails_too(trainings: Trainings):
+    """As in a workspace where `latest_checkpoint` is a stub still, and the training has never come so far."""
+    from intro2llm.training import ending
+
+    def stub(*arguments):
+        raise NotImplementedError("lesson08 · latest_checkpoint")
+
+    def broken(self, batch):
+        raise NotImplementedError("lesson08 · PretrainTrainer.compute_loss")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ending, "latest_checkpoint", stub)
+        patch.setattr(RunTrainer, "compute_loss", broken)
+        with pytest.raises(NotImplementedError, match=r"PretrainTrainer\.compute_loss"):
+            trainings("--name", "mine")
+    assert not trainings.run("mine").exists()
 
 
 def test_a_learners_error_leaves_its_own_lines(trainings: Trainings):
