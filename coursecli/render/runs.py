@@ -74,7 +74,7 @@ def show_view(details: Details, *, width: int) -> RenderableType:
         rows = [[name, value] for name, value in scores]
         parts += [Text(), table_view(Table(title="Evaluation", columns=["score", "value"], rows=rows), width=width)]
     if command := next_command(details):
-        parts += [Text(), Text.assemble(("Next  ", "quiet"), clean(command, "command"))]
+        parts += [*([] if scores else [Text()]), Text.assemble(("Next  ", "quiet"), clean(command, "command"))]
     return Group(*parts)
 
 
@@ -87,14 +87,12 @@ def compare_view(all_details: Sequence[Details], *, width: int) -> RenderableTyp
     if different:
         parts.append(table_view(Table(title="What differs", columns=["setting", *names], rows=different), width=width))
     else:
-        parts.append(clean("No setting differs.", "title"))
-    parts += [Text(), table_view(Table(title="What came of it", columns=["", *names], rows=results), width=width)]
+        parts += [clean("No setting differs.", "title"), Text()]
+    parts += [table_view(Table(title="What came of it", columns=["", *names], rows=results), width=width)]
     floors = {details.run.floor for details in all_details}
     floor = floors.pop() if len(floors) == 1 else None
     drawn = compared_curves([(each.run.name, each.metrics) for each in all_details], floor, width=min(width, 100))
-    if drawn is not None:
-        parts += [Text(), drawn]
-    return Group(*parts)
+    return Group(*parts, *([] if drawn is None else [drawn]))
 
 
 def _facts(details: Details) -> Iterator[tuple[str, str]]:
