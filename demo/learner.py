@@ -1,5 +1,5 @@
-"""A learner's first hour, played by a script: init, start, check, a real mistake, the reference, the next lesson; then
-the model that comes of it writes.
+"""A learner's way, played by a script: init, start, check, a real mistake, the reference, the next lesson. Then the
+model that comes of it writes, is trained for a minute, is measured, and writes again.
 
 Every step runs the installed `intro2llm` in a throw-away folder, shows what a learner would see, and asserts the
 outcome. The first outcome that is missing ends the demo with exit code 1. `make demo` runs it.
@@ -23,6 +23,7 @@ from coursecli.course.variants import apply_edits
 PROGRAM = Path(sys.executable).with_name("intro2llm")
 WIDTH = str(min(100, shutil.get_terminal_size().columns))
 LESSON, TASK, MISTAKE = "1", "rope", "layouts-mixed"
+TRAINING = ("train", "--name", "first", "--steps", "150", "--seed", "7", "--set", "training.eval_steps=50")
 
 
 class Missing(Exception):  # noqa: N818
@@ -79,6 +80,18 @@ def main() -> int:
         learner.run(*writing, exit_code=0, shows=["20 tokens"])
         first, again = (learner.written(*writing, "--json") for _ in range(2))
         learner.need(first == again, "the same seed gives the same text")
+
+        learner.say("Lessons 05 to 09 are skipped, and the model is trained: about a minute on two cores.")
+        for number in ("5", "6", "7", "8", "9"):
+            learner.run("skip", number, "--yes", exit_code=0, quiet=True)
+        learner.run(*TRAINING, exit_code=0, shows=["bits per byte on held-out text"])
+        curve = learner.curve("first")
+        learner.need(curve[-1] < 0.6 * curve[0], f"bits per byte fall from {curve[0]:.2f} to {curve[-1]:.2f}")
+        learner.run("runs", exit_code=0, shows=["first"])
+
+        learner.say("It is measured on stories that it has not seen, and writes one.")
+        learner.run("eval", "--run", "first", "--tasks", "ppl", "--limit", "40", exit_code=0, shows=["floor"])
+        learner.run("generate", "--run", "first", "--prompt", "Anna", "--seed", "7", exit_code=0)
         learner.say(f"Every outcome was as it must be ({time.monotonic() - began:.0f} s).")
     return 0
 
@@ -121,6 +134,11 @@ class Learner:
     def written(self, *words: str) -> str:
         """The text that `generate --json` gives."""
         return json.loads(self._call(words).stdout)["text"]
+
+    def curve(self, run: str) -> list[float]:
+        """Bits per byte on held-out text, at every evaluation of a run."""
+        lines = (self.workspace / "runs" / run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [line["eval_bits_per_byte"] for line in map(json.loads, lines) if "eval_bits_per_byte" in line]
 
     def _call(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         folder = self.workspace if self.workspace.is_dir() else self.cwd
