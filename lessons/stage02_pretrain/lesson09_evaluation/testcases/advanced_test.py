@@ -807,6 +807,12 @@ class Words:
         ids = [self.tokens.index(piece) for piece in pieces]
         return [self.bos_token_id, *ids, self.eos_token_id] if add_special_tokens else ids
 
+    def encode_batch(self, texts: Sequence[str], *, return_tensors: str | None = None, **options: object) -> dict:
+        rows = [self.encode(text) for text in texts]
+        ones = [[1] * len(row) for row in rows]
+        make = torch.tensor if return_tensors else list
+        return {"input_ids": make(rows), "attention_mask": make(ones)}
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         ids = [int(i) for i in ids]
         return "".join(self.tokens[i] for i in ids if i > 1 or not skip_special_tokens)
