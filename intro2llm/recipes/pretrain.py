@@ -11,9 +11,7 @@ torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,18 +19,19 @@ from typing import Any
 
 import torch
 
-from intro2llm.configs.presets import Preset, PresetError, load_preset
+from intro2llm.configs.presets import Preset, PresetError
 from intro2llm.data.pretrain_dataset import PretrainDataset
 from intro2llm.data.token_file import TokenData, read_tokens
 from intro2llm.model.build import build_model
 from intro2llm.optimizer.scheduler import WarmupCosineScheduler
 from intro2llm.recipes.events import Options, RecipeError, emit, run_by_hand
 from intro2llm.tokenizer.base_tokenizer import BaseTokenizer
+from intro2llm.training.beginning import begin, continue_from, resume
 from intro2llm.training.devices import autocast_dtype, flops_utilization, peak_flops, training_device
 from intro2llm.training.distributed import DistributedRunTrainer
 from intro2llm.training.ending import ending
 from intro2llm.training.launch import launch, launched
-from intro2llm.training.preparation import held_out_windows, prepare, source_of, with_tokens
+from intro2llm.training.preparation import held_out_windows, prepare
 from intro2llm.training.pretrain_trainer import build_optimizer
 from intro2llm.training.run_folder import RunFolder
 from intro2llm.training.run_trainer import RunTrainer
@@ -41,9 +40,7 @@ from intro2llm.training.trackers import TensorBoardTracker, WandbTracker
 from intro2llm.training.trainer import TrainerConfig
 from intro2llm.training.trainer_logger import TrainerLogger
 from intro2llm.training.world import World, process_group
-from intro2llm.utils.checkpoint import checkpoint_step, latest_checkpoint, list_checkpoints, read_manifest
 from intro2llm.utils.errors import CheckpointError
-from intro2llm.utils.hf_config import read_config
 from intro2llm.utils.model_folder import load_tokenizer
 
 
@@ -65,66 +62,6 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--track", action="append", default=[], choices=["tensorboard", "wandb"])
     parser.add_argument("--nproc", type=int, default=1, help="how many processes on this machine")
     return parser
-
-
-def overrides(chosen: argparse.Namespace) -> list[str]:
-    """The options that stand for settings of the preset, as changes to it."""
-    named = {"steps": "steps", "batch_size": "batch_size", "seq_len": "seq_length", "tokens": "tokens", "seed": "seed"}
-    values = {setting: getattr(chosen, option) for option, setting in named.items()}
-    return [*chosen.set, *(f"training.{name}={value}" for name, value in values.items() if value is not None)]
-
-
-def begin(chosen: argparse.Namespace, world: World) -> tuple[RunFolder, Preset]:
-    """A new run."""
-    data = chosen.data or "storyworld"
-    if data != "storyworld" and not data.startswith("hub:"):
-        data = str(Path(data).expanduser().resolve())
-    preset = load_preset(chosen.preset or "nano", overrides(chosen))
-    longest = preset.model.max_position_embeddings
-    if preset.training.seq_length > longest:
-        raise RecipeError(
-            f"Windows of {preset.training.seq_length} tokens are too long: the model is meant for {longest}.",
-            f"Give --seq-len {longest}, or --set model.max_position_embeddings={preset.training.seq_length}",
-        )
-    source_of(data, preset)  # what does not exist is refused before anything is made
-    preset = with_tokens(preset, data, world.size)
-    info = {"preset": preset.name, "data": data, "dtype": chosen.dtype, "steps": preset.training.steps}
-    return RunFolder.create(chosen.name, preset, info), preset
-
-
-def resume(chosen: argparse.Namespace) -> tuple[RunFolder, Preset]:
-    """A run that is there already."""
-    run = RunFolder.find(chosen.name)
-    for name in ("preset", "data"):
-        given = getattr(chosen, name)
-        if given is not None and given != run.info.get(name) and str(Path(given).resolve()) != run.info.get(name):
-            raise RecipeError(
-                f"--{name} is {given} here, and {run.info.get(name)} in the run {run.name!r}.",
-                "Leave it out, or start a new run with another --name.",
-            )
-    preset = run.preset(overrides(chosen))
-    last = latest_checkpoint(run.checkpoints)
-    made = 0 if last is None else checkpoint_step(last) or 0
-    if run.info.get("state") == "finished" and made >= preset.training.steps:
-        raise RecipeError(
-            f"The run {run.name!r} has made all of its {made} updates.",
-            f"For more of them: --resume --name {run.name} --steps {2 * preset.training.steps}",
-        )
-    return run, preset
-
-
-def check_fit(checkpoint: Path, preset: Preset) -> None:
-    """Raise RecipeError, with the field, if a checkpoint is of another model than the run's config.yaml describes."""
-    saved = read_config(checkpoint / "config.json")
-    resolved = {"num_key_value_heads": "key_value_heads", "head_dim": "attention_head_dim"}
-    for field in dataclasses.fields(saved):
-        name = resolved.get(field.name, field.name)
-        before, now = getattr(saved, name), getattr(preset.model, name)
-        if before != now:
-            raise RecipeError(
-                f"{checkpoint}: model.{field.name} is {before} there, and {now} in config.yaml.",
-                "Put it back in config.yaml, or start a new run with another --name.",
-            )
 
 
 def build(
@@ -180,35 +117,6 @@ def build(
         sample_tokens=training.sample_tokens,
         seconds=float(run.info.get("seconds", 0)),
     )
-
-
-def continue_from(trainer: RunTrainer, run: RunFolder, preset: Preset, world: World) -> None:
-    """Take up a run that is there already: at its last whole checkpoint, or, without any, at its beginning.
-
-    Raises:
-        RecipeError: the checkpoint is of another model, or of more updates than the run is to have; or none is whole.
-    """
-    saved, checkpoint = list_checkpoints(run.checkpoints), latest_checkpoint(run.checkpoints)
-    if not saved:
-        return
-    if checkpoint is None:
-        raise RecipeError(
-            f"None of the {len(saved)} checkpoints in {run.checkpoints} is whole, so the run cannot go on.",
-            "Start a new one with another --name.",
-        )
-    check_fit(checkpoint, preset)
-    if world.first and saved[-1] != checkpoint:
-        emit("notice", message=f"{saved[-1]} is damaged: going on from {checkpoint.name}.")
-    threads = read_manifest(checkpoint).get("threads")
-    if world.size == 1 and isinstance(threads, int) and 0 < threads <= (os.cpu_count() or 1):
-        torch.set_num_threads(threads)  # sums in another order are other sums
-    trainer.load_checkpoint(checkpoint)
-    if trainer.global_step > preset.training.steps:
-        raise RecipeError(
-            f"The run {run.name!r} has made {trainer.global_step} updates already, more than --steps "
-            f"{preset.training.steps}.",
-            "Give more.",
-        )
 
 
 def train(

@@ -226,11 +226,13 @@ def test_names_are_given_and_never_taken_twice(trainings: Trainings):
     assert "intro2llm train --resume --name mini-1" in caught.value.remedy
     with pytest.raises(RecipeError, match="has made all of its 1 updates"):
         trainings.resume("--name", "mini-1")
+    with pytest.raises(RecipeError, match="--preset is nano here, and mini in the run 'mini-1'"):
+        trainings.resume("--name", "mini-1", "--preset", "nano")
 
 
 def test_a_run_goes_on_for_longer(trainings: Trainings):
     trainings("--name", "first")
-    assert trainings.resume("--name", "first", "--steps", "11") == 0
+    assert trainings.resume("--name", "first", "--steps", "11", "--preset", "mini.yaml", "--data", "storyworld") == 0
     assert trainings.events("training")[0]["first_step"] == 8
     assert (trainings.info("first")["step"], trainings.info("first")["steps"]) == (11, 11)
     assert [line["step"] for line in trainings.metrics("first") if "loss" in line] == list(range(1, 12))
