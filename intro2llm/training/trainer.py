@@ -315,7 +315,7 @@ class Trainer:
             The folder.
 
         Raises:
-            CheckpointError: it cannot be written. The checkpoints that were there still are.
+            WriteError: it cannot be written. The checkpoints that were there still are.
         """
         raise NotImplementedError("lesson08 · Trainer.save_checkpoint")
 

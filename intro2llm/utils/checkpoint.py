@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.utils.errors import CheckpointError, WriteError
 from intro2llm.utils.new_folder import new_folder
 
 MANIFEST = "manifest.json"
@@ -102,7 +102,8 @@ def new_checkpoint(folder: Path) -> Iterator[Path]:
     block raises, or the disk is full, nothing is left of it, and whatever was at `folder` is still there.
 
     Raises:
-        CheckpointError: it cannot be written.
+        WriteError: it cannot be written.
+        CheckpointError: a file is in the way.
     """
     try:
         with new_folder(folder, replace=True) as partial:
@@ -113,7 +114,7 @@ def new_checkpoint(folder: Path) -> Iterator[Path]:
             verify_checkpoint(partial)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CheckpointError(f"{folder}: the checkpoint cannot be written: {reason}.") from error
+        raise WriteError(f"{folder}: the checkpoint cannot be written: {reason}.") from error
 
 
 def verify_checkpoint(folder: Path) -> None:
@@ -156,14 +157,15 @@ def write_state(state: Mapping[str, Any], folder: Path) -> None:
     """Write a state into a checkpoint that is being made.
 
     Raises:
-        CheckpointError: the state holds something that `read_state` would refuse, or the disk is full.
+        WriteError: the disk is full.
+        CheckpointError: the state holds something that `read_state` would refuse.
     """
     file = folder / STATE
     try:
         with file.open("wb") as content:
             torch.save(dict(state), content)
     except RuntimeError as error:
-        raise CheckpointError(f"{file}: cannot be written: {' '.join(str(error).split())}.") from error
+        raise WriteError(f"{file}: cannot be written: {' '.join(str(error).split())}.") from error
     _load(file, mmap=True)  # the tensors stay on disk
 
 

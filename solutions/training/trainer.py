@@ -410,7 +410,7 @@ class Trainer:
             The folder.
 
         Raises:
-            CheckpointError: it cannot be written. The checkpoints that were there still are.
+            WriteError: it cannot be written. The checkpoints that were there still are.
         """
         folder = self.checkpoint_dir / checkpoint_name(self.global_step)
         with new_checkpoint(folder) as partial:

@@ -26,7 +26,7 @@ from intro2llm.utils.checkpoint import (
     verify_checkpoint,
     write_state,
 )
-from intro2llm.utils.errors import CheckpointError
+from intro2llm.utils.errors import CheckpointError, WriteError
 
 
 def save(folder: Path, step: int = 1) -> None:
@@ -115,7 +115,7 @@ def test_what_cannot_be_read_again_is_not_saved(tmp_path: Path) -> None:
 
 def test_an_error_while_writing_leaves_the_old_one(tmp_path: Path) -> None:
     save(tmp_path / "step-000001", step=1)
-    with pytest.raises(CheckpointError, match=r"step-000001: .*No space left"):
+    with pytest.raises(WriteError, match=r"step-000001: .*No space left"):
         with new_checkpoint(tmp_path / "step-000001") as partial:
             (partial / "model.safetensors").write_bytes(b"half a mod")
             raise OSError(28, "No space left on device")
@@ -164,3 +164,13 @@ def test_killed_anywhere_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
         assert latest is not None
         assert read_state(latest)["step"] == checkpoint_step(latest) > step
         step = read_state(latest)["step"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_an_error_of_writing(tmp_path: Path) -> None:
+    save(tmp_path / "step-000001")
+    with pytest.raises(WriteError) as caught, new_checkpoint(tmp_path / "step-000002") as partial:
+        (partial / STATE).symlink_to("/dev/full")
+        write_state({"average": torch.zeros(10_000)}, partial)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
