@@ -59,7 +59,7 @@ def load_humaneval(path: str | Path) -> list[Problem]:
             try:
                 fields = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} is not JSON: {error.msg} at column {error.colno}") from error
+                raise ValueError(f"line {number} is not JSON: {error.msg} (column {error.colno})") from error
             if not isinstance(fields, dict) or not all(isinstance(fields.get(name), str) for name in names):
                 raise ValueError(f"line {number} is not a problem: it needs the texts {', '.join(names)}")
             problems.append(Problem(**{name: fields[name] for name in names}))

@@ -8,9 +8,11 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -273,6 +275,35 @@ def test_ctrl_c_ends_the_program(run: Runner):
     threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         run("import time; time.sleep(1000)")
+
+
+@pytest.mark.parametrize("run", ["strong", "none"], indirect=True)
+def test_kill_9_ends_the_program_too(run: Runner, request: pytest.FixtureRequest):
+    import intro2llm
+
+    level = request.node.callspec.params["run"]
+    call = f"run_program('import time; time.sleep(1000)', timeout=1000, isolation={level!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from intro2llm.evaluation.sandbox import run_program\n{call}"],
+        env={**os.environ, "PYTHONPATH": str(Path(intro2llm.__file__).parent.parent)},
+    )
+    before = set(descendants()) - {process.pid}
+    wanted = 3 if level == "strong" else 2  # supervisor, first process of the namespaces, program
+    assert eventually(lambda: len(set(descendants()) - before - {process.pid}) >= wanted)
+    process.kill()
+    process.wait()
+    assert eventually(lambda: set(descendants()) <= before)
+    for folder in Path(tempfile.gettempdir()).glob(f"sandbox-{process.pid}-*"):
+        folder.rmdir()  # empty, and all that is left
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    until = time.monotonic() + LONG
+    while time.monotonic() < until:
+        if true():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_the_level_that_is_available_has_been_tried():
