@@ -84,7 +84,7 @@ def _start(course: Course) -> Template | None:
     template = Template(process, ours)
     try:
         ours.settimeout(READY_SECONDS)
-        ours.send(json.dumps(course.manifest.worker.preload).encode())
+        ours.send(json.dumps([course.manifest.worker.preload, course.manifest.worker.warm]).encode())
         if ours.recv(64) == b"ready":
             ours.settimeout(None)
             return template
@@ -99,7 +99,7 @@ def serve(number: int) -> None:
     from coursecli.check.worker import preload
 
     talk = socket.socket(fileno=number)
-    preload(json.loads(talk.recv(1 << 16)))
+    preload(*json.loads(talk.recv(1 << 16)))
     gc.collect()
     gc.freeze()
     if len(list(Path("/proc/self/task").iterdir())) != 1:

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from os import _exit
 from pathlib import Path
 
@@ -49,10 +50,16 @@ def _assignment() -> Assignment:
         return decoder.decode(message.read())
 
 
-def preload(modules: list[str]) -> None:
-    """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing."""
+def preload(modules: list[str], warm: Iterable[str] = ()) -> None:
+    """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing.
+
+    With `warm`, for a process that is forked again and again, also what a lesson's first call would import.
+    """
     for name in modules:
         importlib.import_module(name)
+    for name in warm:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     import pytest  # noqa: F401
 
     import coursecli.check.plugin  # noqa: F401
