@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import tracemalloc
@@ -56,8 +55,7 @@ def test_the_parts_of_a_text_are_the_text(tmp_path: Path):
 )
 @pytest.mark.parametrize("piece", [1, 7, 1000, 10_000])
 def test_cutting_loses_nothing_and_bounds_every_part(text: str, piece: int):
-    parts = list(cut(("".join(part) for part in itertools.batched(text, piece)) if hasattr(itertools, "batched") else
-                     (text[i : i + piece] for i in range(0, len(text), piece)), 100))  # fmt: skip
+    parts = list(cut((text[i : i + piece] for i in range(0, len(text), piece)), 100))
     assert max(map(len, parts)) <= 100
     assert "".join(parts).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
     if not any(text[i : i + 50].isspace() for i in range(len(text))):
