@@ -50,7 +50,7 @@ def token_losses(model: nn.Module, input_ids: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         (B, T - 1), float32 (float64 for float64 logits): at column t the loss of the label at place t + 1, and 0 where
-        that is -100.
+        that is -100. Finite where the logits are, also for a label whose probability is too small for a float.
     """
     logits = model(input_ids).logits[:, :-1]  # (B, T - 1, V)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

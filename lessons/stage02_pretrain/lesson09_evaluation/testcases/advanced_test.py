@@ -227,6 +227,22 @@ def test_evaluating_in_a_place_without_gradients() -> None:
 
 
 @pytest.mark.task("evaluating")
+def test_evaluating_remembers_parts_of_parts() -> None:
+    """A frozen part deep inside of a part that is training stays frozen, and what surrounds it is training again."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Linear(2, 2))))
+    model[1][0].eval()
+    before = [module.training for module in model.modules()]
+    with evaluating(model):
+        pass
+    expect_equal(
+        [module.training for module in model.modules()],
+        before,
+        what="module.training of the six modules afterwards; the Dropout in the inner part was frozen before",
+        mistake="mode-of-children",
+    )
+
+
+@pytest.mark.task("evaluating")
 def test_evaluating_inside_evaluating() -> None:
     """The inner one puts back what it found; the outer one what was before."""
     model = nn.Dropout(0.5)
@@ -339,6 +355,53 @@ def test_a_model_that_knows_nothing_costs_log_v() -> None:
 
 
 @pytest.mark.task("token-nll")
+def test_a_loss_of_zero_is_a_prediction_too() -> None:
+    """A model that is certain, and right, has a loss of 0 at every place, and all of them count."""
+    model = MemoryModel(decay=0.0, dtype=torch.float32)
+    with torch.no_grad():
+        model.E.zero_()[:4] = 1000 * torch.eye(4)
+        model.U.zero_()[:, :4] = torch.eye(4)
+    ids = torch.full((2, 4), 3)
+    expect_equal(
+        token_nll(model, ids, ids),
+        (0.0, 6),
+        what="token_nll of two texts of four tokens that the model was certain of",
+        lookalikes={"zero-losses-not-counted": (0.0, 0)},
+    )
+
+
+@pytest.mark.task("token-nll")
+def test_impossible_tokens_have_a_finite_loss() -> None:
+    """A token that is 1,000 nats less likely than another costs 1,000 nats, though its probability is 0 in a float."""
+    model = MemoryModel(decay=0.0)
+    with torch.no_grad():
+        model.E.zero_()[:4] = 1000 * torch.eye(4)
+        model.U.zero_()[:, :4] = torch.eye(4)
+    ids = torch.tensor([[3, 2, 2]])
+    losses = token_losses(model, ids, ids).detach()
+    expect_close(
+        losses,
+        torch.tensor([[1000.0, 0.0]], dtype=torch.float64),
+        what="token_losses of 3 2 2, where after each token itself is 1,000 nats likelier than all others",
+        mistake="log-of-softmax",
+    )
+
+
+@pytest.mark.task("token-nll")
+def test_token_losses_leave_the_mode_alone() -> None:
+    """token_losses is no measurement by itself: the model runs in the mode in which it is."""
+    model = MemoryModel().train()
+    ids = draw_ids(2, 4, vocab_size=11, seed=1)
+    losses = token_losses(model, ids, ids)
+    expect_equal(
+        (model.modes, losses.requires_grad),
+        ([True], True),
+        what="model.training while token_losses called a model in training mode, and requires_grad of the losses",
+        mistake="losses-switch-the-mode",
+    )
+
+
+@pytest.mark.task("token-nll")
 def test_token_nll_leaves_no_trace() -> None:
     """Dropout is off while it is measured, and nothing shows afterwards."""
     ids = draw_ids(2, 6, vocab_size=7, seed=6)
@@ -441,9 +504,28 @@ def test_a_hopeless_model_has_an_infinite_perplexity() -> None:
     ids = draw_ids(2, 6, vocab_size=11, seed=8)
     with diagnosing("perplexity-overflows", OverflowError):
         result = evaluate_perplexity(model, [{"input_ids": ids, "labels": ids}])
-    expect(result["loss"] > 1000, "It is not.", what="whether the loss of this model is above 1000 nats")
+    expect(1000 < result["loss"] < math.inf, "No.", what="whether the loss is finite, and above 1000 nats")
     expect_equal(
         result["perplexity"], math.inf, what="the perplexity of a loss above 1000", mistake="perplexity-capped"
+    )
+
+
+@pytest.mark.task("corpus-perplexity")
+def test_a_large_perplexity_is_still_a_number() -> None:
+    """The perplexity of a loss of 100 nats is 2.7e43: too large for 32 bits, not for a float of Python."""
+    model = MemoryModel(decay=0.0)
+    with torch.no_grad():
+        model.E.zero_()[:4] = 100 * torch.eye(4)
+        model.U.zero_()[:, :4] = torch.eye(4)
+    ids = torch.tensor([[3, 2]])
+    result = evaluate_perplexity(model, [{"input_ids": ids, "labels": ids}])
+    expect(
+        math.isclose(result["perplexity"], math.exp(100), rel_tol=1e-9),
+        "It is not.",
+        what="whether the perplexity of a loss of 100 nats is exp(100), to nine digits",
+        expected=str(math.exp(100)),
+        actual=str(result["perplexity"]),
+        mistake="perplexity-in-32-bits",
     )
 
 
@@ -533,18 +615,19 @@ def test_the_context_of_every_target(T: int, max_length: int, stride: int) -> No
     """Each token is scored by the first window that contains it, with all that the window has before it."""
     model = MemoryModel(decay=0.9)
     ids = draw_ids(T, vocab_size=11, seed=T + stride).tolist()
-    wanted, later = 0.0, 0.0
+    wanted, later, moved = 0.0, 0.0, 0.0
     for t in range(1, T):
         begins = [b for b in range(0, T, stride) if b < t < b + max_length]
         wanted -= model.log_prob(ids[begins[0] : t], ids[t])
         later -= model.log_prob(ids[begins[-1] : t], ids[t])
+        moved -= model.log_prob(ids[min(begins[0], T - max_length) : t], ids[t])
     nll, _ = strided_nll(model, torch.tensor(ids), max_length=max_length, stride=stride)
     expect_close(
         nll,
         wanted,
         rtol=1e-9,
         what=f"the sum over {T - 1} targets of a model with a memory, max_length={max_length} and stride={stride}",
-        lookalikes={"scored-by-last-window": later},
+        lookalikes={"scored-by-last-window": later, "last-window-moved": moved},
     )
 
 
@@ -647,6 +730,21 @@ def test_a_question_is_no_example_for_itself() -> None:
                 "shot-too-few": [e for e in examples[:2] if e != examples[i]],
             },
         )
+
+
+@pytest.mark.task("mmlu-prompt")
+def test_questions_that_only_begin_alike_are_examples() -> None:
+    """MMLU asks "Which of the following is true?" many times, with other choices each time."""
+    asked, other, same = (
+        Question("virology", "Which of these is true?", tuple(f"{word} {i}" for i in range(4)), 1)
+        for word in ("virus", "host", "virus")
+    )
+    expect_equal(
+        select_shots(asked, [same, other], 2),
+        [other],
+        what="the shots for a question, out of an equal one and one with the same words and other choices",
+        lookalikes={"same-words-passed-over": [], "question-shows-itself": [same, other]},
+    )
 
 
 @pytest.mark.task("mmlu-prompt")
@@ -938,7 +1036,12 @@ def test_subjects_of_different_sizes() -> None:
     predictions = [0, 1, 2, 0, 0, 0, 3]  # right: virology 0, 2 and 4; anatomy 1
     result = accuracy(questions, predictions)
     wanted = {"virology": 0.75, "anatomy": 0.5, "zoology": 0.0}
-    expect_equal(dict(result.by_subject), wanted, what="the accuracy of each subject")
+    expect_equal(
+        dict(result.by_subject),
+        wanted,
+        what="the accuracy of each subject",
+        lookalikes={"subjects-by-neighbours": dict.fromkeys(wanted, 0.0)},
+    )
     expect_equal(
         list(result.by_subject),
         list(wanted),
@@ -1061,6 +1164,30 @@ def test_options_reach_the_generation() -> None:
         [tokenizer.eos_token_id],
         what="stop_token_ids of generate",
         mistake="end-of-text-not-a-stop",
+    )
+
+
+@pytest.mark.task("completions")
+def test_every_sample_is_returned() -> None:
+    """Equal completions are several samples; and torch's own stream of random numbers is not touched."""
+    tokenizer = Words()
+    model = Writer([tokenizer.encode("    pass\n")])
+    torch.manual_seed(29)
+    before = torch.get_rng_state()
+    completions = sample_completions(
+        model, tokenizer, "def f():\n", num_samples=4, generator=torch.Generator().manual_seed(1)
+    )
+    expect_equal(
+        list(completions),
+        ["    pass\n"] * 4,
+        what="four samples, which came out equal",
+        lookalikes={"equal-samples-merged": ["    pass\n"]},
+    )
+    expect(
+        torch.equal(torch.get_rng_state(), before),
+        "It has moved.",
+        what="torch's default stream of random numbers, after samples from a generator",
+        mistake="sampling-reseeds",
     )
 
 
@@ -1191,6 +1318,16 @@ def test_only_the_nonce_decides() -> None:
         lookalikes={"exit-code-trusted": "failed"},
     )
 
+    def last_words(source: str, *, timeout: float) -> SimpleNamespace:
+        return ran(run_here(source).stdout + "printed on leaving\n")
+
+    expect_equal(
+        check_completion(ADD, "    return a + b\n", run=last_words),
+        "passed",
+        what="the outcome of a program that printed the nonce, and on leaving (atexit) another line",
+        lookalikes={"nonce-must-be-last": "failed"},
+    )
+
     def silent(source: str, *, timeout: float) -> SimpleNamespace:
         return ran("passed\nTrue\nok\nNone\n0\n", code=0)
 
@@ -1247,6 +1384,13 @@ def test_the_nonce_cannot_be_foreseen() -> None:
                 random.seed(seed)
                 torch.manual_seed(seed)
             outcomes.append(check_completion(ADD, "    return a + b\n", run=run))
+        nonces = [line for line in heard[0].stdout.splitlines() if re.fullmatch("[0-9a-f]{32}", line)]
+        expect_equal(
+            len(nonces),
+            1,
+            what="how many lines of the program's output are 32 hexadecimal digits",
+            mistake="nonce-guessable",
+        )
         expect_equal(
             outcomes,
             ["passed", "failed"],
@@ -1254,6 +1398,19 @@ def test_the_nonce_cannot_be_foreseen() -> None:
             + ("" if seed is None else f", with seed {seed} before each"),
             lookalikes={"nonce-fixed" if seed is None else "nonce-seeded": ["passed", "passed"]},
         )
+
+
+@pytest.mark.task("verdict")
+def test_the_nonce_is_told_in_the_last_statement_only() -> None:
+    """While the tests run, no variable of the program holds the nonce: printing them all gives nothing away."""
+    body = "    print(*globals().values(), sep='\\n')\n    raise SystemExit\n"
+    lines = run_here(build_program(ADD, body, "n0nce")).stdout.splitlines()
+    expect(
+        "n0nce" not in lines,
+        "It was printed.",
+        what="the nonce of a body that prints all global variables, and exits",
+        mistake="nonce-told-early",
+    )
 
 
 @pytest.mark.task("verdict")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursecli.expect import (
@@ -58,7 +59,7 @@ class TableModel(nn.Module):
 
     def forward(self, input_ids: Tensor) -> SimpleNamespace:
         self.read.append(input_ids.clone())
-        return SimpleNamespace(logits=self.table[input_ids])
+        return SimpleNamespace(logits=F.embedding(input_ids, self.table))  # an id that is no token is an IndexError
 
 
 def three_tokens() -> TableModel:
@@ -160,6 +161,11 @@ def test_token_losses_worked_example() -> None:
             "shifted-twice": lambda: -torch.tensor([[0.25, 0.1, 0.1]], dtype=torch.float64).log(),
             "log-prob-sign": lambda: torch.tensor([[0.25, 0.8, 0.1, 0.2]], dtype=torch.float64).log(),
             "shift-backwards": lambda: -torch.tensor([[0.1, 0.8, 0.2, 0.25]], dtype=torch.float64).log(),
+            "bits-not-nats": lambda: -torch.tensor([[0.25, 0.8, 0.1, 0.2]], dtype=torch.float64).log2(),
+            "token-zero-ignored": lambda: -torch.tensor([[0.25, 0.8, 0.1, 1]], dtype=torch.float64).log(),
+            "reshaped-not-transposed": lambda: F.cross_entropy(
+                three_tokens().table.detach()[text[:, :-1]].reshape(1, 3, 4), text[:, 1:], reduction="none"
+            ),
         },
     )
 
@@ -184,7 +190,12 @@ def test_token_nll_worked_example() -> None:
         what="the sum of the losses of 0 1 1 2 0",
         lookalikes={"nll-mean": sum(losses) / 4, "nll-mean-of-all": sum(losses) / 5},
     )
-    expect_equal(tokens, 4, what="the number of predictions in a text of five tokens", lookalikes={"first-counted": 5})
+    expect_equal(
+        tokens,
+        4,
+        what="the number of predictions in a text of five tokens",
+        lookalikes={"first-counted": 5, "zero-not-counted": 3},
+    )
 
 
 @pytest.mark.task("token-nll")
@@ -203,7 +214,10 @@ def test_labels_say_what_is_scored() -> None:
         lookalikes={
             "labels-not-used": lambda: (
                 -torch.tensor([[0.25, 0.8, 0.1, 0.2], [0.2, 0.25, 0.8, 0.8]], dtype=torch.float64).log()
-            )
+            ),
+            "ignored-as-token-zero": lambda: (
+                -torch.tensor([[0.25, 0.1, 0.1, 0.2], [0.2, 0.5, 0.8, 0.1]], dtype=torch.float64).log()
+            ),
         },
     )
     expect_close(nll, -math.log(0.25 * 0.1 * 0.2 * 0.8), what="the sum of the four")
@@ -247,6 +261,7 @@ def test_every_token_has_one_vote() -> None:
         lookalikes={
             "perplexity-means": (math.e + math.exp(3)) / 2,
             "perplexity-base-2": 2**1.4,
+            "perplexity-below-one": math.exp(-1.4),
         },
     )
     expect_equal(int(result["tokens"]), 10, what="the number of predictions")
@@ -276,14 +291,22 @@ def test_strided_windows_worked_example() -> None:
         nll,
         sum(cost),
         what="the sum over the nine targets",
-        lookalikes={"overlap-counted-twice": sum(cost) + cost[4], "windows-apart": sum(cost) - cost[5]},
+        lookalikes={
+            "overlap-counted-twice": sum(cost) + cost[4],
+            "windows-apart": sum(cost) - cost[5],
+            "strided-mean": sum(cost) / 9,
+        },
     )
     read = [ids.flatten().tolist()[:5] for ids in model.read]
     expect_equal(
         read,
         [text[:5].tolist(), text[4:9].tolist()],
         what="the first five tokens of each window that the model read",
-        lookalikes={"window-too-long": [text[:5].tolist(), text[3:8].tolist()]},
+        lookalikes={
+            "window-too-long": [text[:5].tolist(), text[3:8].tolist()],
+            "one-window": [text[:5].tolist()],
+            "stride-as-overlap": [text[begin : begin + 5].tolist() for begin in (0, 2, 4)],
+        },
     )
 
 
@@ -307,6 +330,7 @@ def test_format_question_to_the_byte() -> None:
             "newline-after-colon": wanted + "\n",
             "answer-leaks": wanted + " B\n\n",
             "letters-with-bracket": wanted.replace(". ", ") "),
+            "question-announced": "Question: " + wanted,
         },
     )
     expect_text(
@@ -351,6 +375,7 @@ def test_prompt_to_the_byte() -> None:
             "header-missing": f"{shot} A\n\n{question}",
             "header-underscore": f"{head}{shot} A\n\n{question}".replace("y m", "y_m"),
             "blank-line-more": f"{head}{shot} A\n\n\n{question}",
+            "header-two-spaces": f"{head}{shot} A\n\n{question}".replace("about ", "about  "),
             "header-each-time": f"{head}{shot} A\n\n{head}{question}",
         },
     )
@@ -365,8 +390,10 @@ def test_score_choices_worked_example() -> None:
     model = three_tokens()
     short, long = math.log(0.25), math.log(0.25 * 0.8 * 0.1)
     last_place = math.log(0.6)  # what the table says behind a 2, or behind padding
+    with diagnosing("padding-is-no-token", IndexError):
+        scores = score_choices(model, [2, 0], [[1], [1, 1, 2]])
     expect_close(
-        score_choices(model, [2, 0], [[1], [1, 1, 2]]).detach(),
+        scores.detach(),
         torch.tensor([short, long], dtype=torch.float64),
         what="the scores of (1) and (1, 1, 2) after 2 0",
         lookalikes={
@@ -380,6 +407,14 @@ def test_score_choices_worked_example() -> None:
             "choices-renormalised": lambda: torch.tensor([short, long], dtype=torch.float64).log_softmax(0),
             "scores-unshifted": torch.tensor([math.log(0.8), math.log(0.8 * 0.8) + last_place], dtype=torch.float64),
         },
+    )
+    read = model.read[0].tolist()
+    expect(
+        all([2, 0] in [row[i : i + 2] for i in range(len(row))] for row in read),
+        "No.",
+        what="whether the prompt 2 0 stands in every row that the model read",
+        actual=str(read),
+        mistake="prompt-not-read",
     )
 
 
@@ -408,7 +443,7 @@ def test_predict_scores_the_letter_with_its_space() -> None:
     words = Words()
     letters = {letter: words.encode(letter)[0] for letter in "ABCD"}
     spaced = {letter: words.encode(f" {letter}")[0] for letter in "ABCD"}
-    model = FixedModel({spaced["C"]: 5.0, letters["A"]: 4.0, letters["B"]: 9.0, words.encode(" the")[0]: 9.5})
+    model = FixedModel({spaced["C"]: 5.0, letters["A"]: 4.0, letters["D"]: 9.0, words.encode(" the")[0]: 9.5})
     answer = predict(model, words, SUM)
     expect_equal(
         type(answer),
@@ -419,8 +454,8 @@ def test_predict_scores_the_letter_with_its_space() -> None:
     expect_equal(
         answer,
         2,
-        what='the answer of a model whose scores are " C": 5, "A": 4, "B": 9, " the": 9.5, all others 0',
-        lookalikes={"letter-without-space": 1, "always-a": 0, "argmax-over-vocabulary": -1},
+        what='the answer of a model whose scores are " C": 5, "A": 4, "D": 9, " the": 9.5, all others 0',
+        lookalikes={"letter-without-space": 3, "answer-read": 1, "always-a": 0, "argmax-over-vocabulary": -1},
     )
 
 
@@ -461,6 +496,8 @@ def test_two_averages_worked_example() -> None:
             "micro-as-macro": [0.75, 0.75],
             "averages-swapped": [0.5, 0.75],
             "accuracy-in-percent": [75.0, 50.0],
+            "macro-over-all-subjects": [0.75, 1 / 57],
+            "right-answers-per-subject": [0.75, 1.5],
         },
     )
     expect_equal(
@@ -474,17 +511,19 @@ def test_two_averages_worked_example() -> None:
 @pytest.mark.task("truncate")
 def test_truncate_at_the_earliest_stop() -> None:
     """The completion ends where the model begins another function, whichever stop is first in the list."""
-    text = "    return a + b\n\ndef sub(a, b):\n    return a - b\n\nclass Sum:\n    pass\n\nprint(add(1, 2))\n"
+    text = "    # a sum\n    return a + b\n\ndef sub(a, b):\n    return a\n\nclass Sum:\n    pass\n\nprint(add(1, 2))\n"
     expect_text(
         truncate_at_stop(text),
-        "    return a + b\n",
+        "    # a sum\n    return a + b\n",
         what="what is left of a completion that goes on with a function, a class and a print",
         lookalikes={
             "first-in-list": text[: text.index("\nclass")],
             "last-stop": text[: text.index("\nprint")],
-            "stop-kept": "    return a + b\n\ndef",
-            "completion-stripped": "return a + b",
-            "completion-right-stripped": "    return a + b",
+            "stop-kept": "    # a sum\n    return a + b\n\ndef",
+            "newline-of-the-stop-kept": "    # a sum\n    return a + b\n\n",
+            "completion-stripped": "# a sum\n    return a + b",
+            "completion-right-stripped": "    # a sum\n    return a + b",
+            "stop-inside": "    ",
         },
     )
 
@@ -554,6 +593,7 @@ def test_completions_are_what_was_written_after_the_prompt() -> None:
             "completions-not-cut": ["    return a + b\n", "    return b\ndef sub(a):\n", "    pass\n"],
             "completions-stripped": ["return a + b", "return b", "pass"],
             "prompt-cut-off-first": ["", "", ""],
+            "one-sample-copied": ["    return a + b\n"] * 3,
             "end-of-text-decoded": lambda: [
                 words.decode(row, skip_special_tokens=False).split("\ndef")[0] for row in rows
             ],
@@ -602,6 +642,16 @@ def printed(completion: str, nonce: str = "c0ffee") -> list[str]:
     return run_here(build_program(ADD, completion, nonce)).stdout.splitlines()
 
 
+def why_unprinted(source: str) -> str | None:
+    """Which mistake keeps the program of a right body from printing: with which change would it print?"""
+    changed = {
+        "check-returns-nothing": source.replace("== 0", "== 0\n    return True"),
+        "nonce-not-quoted": f"c0ffee = 'c0ffee'\n{source}",
+        "name-not-function": re.sub(r"check\(['\"]add['\"]\)", "check(add)", source),
+    }
+    return next((name for name, program in changed.items() if "c0ffee" in run_here(program).stdout.splitlines()), None)
+
+
 @pytest.mark.task("verdict")
 def test_the_program_prints_the_nonce_if_the_tests_pass() -> None:
     """A right body prints the nonce in a line of its own; a wrong one does not, nor one that is not Python."""
@@ -617,7 +667,13 @@ def test_the_program_prints_the_nonce_if_the_tests_pass() -> None:
             mistake="parts-run-together" if "    return a + b" in source else "completion-stripped-of-indentation",
         )
     right, wrong = (printed(body) for body in ("    return a + b", "    return a - b\n"))
-    expect("c0ffee" in right, "It does not.", what="the program of a right body prints the nonce", actual=str(right))
+    expect(
+        "c0ffee" in right,
+        "It does not.",
+        what="the program of a right body prints the nonce",
+        actual=str(right),
+        mistake=why_unprinted(source),
+    )
     called = wrong.index("checking") if "checking" in wrong else None
     early = called is not None and "c0ffee" in wrong[:called]
     ignored = "nonce-before-check" if early else "nonce-whatever-happens"
@@ -639,17 +695,23 @@ def test_completions_are_judged_by_running_them() -> None:
     check_completion(ADD, "    return a + b\n", run=run, timeout=7.5)
     expect_equal(len(run.sources), 1, what="how often check_completion has called run", mistake="run-in-process")
     expect_equal(run.timeouts, [7.5], what="the timeout that run was given", mistake="timeout-not-handed-on")
+    check_completion(ADD, "    return a + b\n", run=run)
+    expect_equal(
+        len(run.sources), 2, what="how often, after the same completion came again", mistake="verdict-remembered"
+    )
     outcomes = {
         body: check_completion(ADD, body, run=Runner(), timeout=3.0)
-        for body in ("    return a + b\n", "    return a - b\n", "    return 5\n", "    return a +\n")
+        for body in ("    return a + b\n", "    return b + a\n", "    return a - b\n", "    return a +\n")
     }
     expect_equal(
         outcomes,
-        dict(zip(outcomes, ["passed", "failed", "failed", "failed"])),
+        dict(zip(outcomes, ["passed", "passed", "failed", "failed"])),
         what="the outcomes of four bodies of add",
         lookalikes={
             "tests-never-called": dict(zip(outcomes, ["passed", "passed", "passed", "failed"])),
-            "verdict-as-bool": dict(zip(outcomes, [True, False, False, False])),
+            "verdict-as-bool": dict(zip(outcomes, [True, True, False, False])),
+            "solution-compared": dict(zip(outcomes, ["passed", "failed", "failed", "failed"])),
+            "stdout-is-the-nonce": dict(zip(outcomes, ["failed"] * 4)),
         },
     )
 
@@ -688,13 +750,17 @@ def test_pass_rates_worked_example() -> None:
         rates["pass@1"],
         (0.4 + 0 + 1) / 3,
         what="pass@1 of problems with 2 of 5, 0 of 5, and 10 of 10",
-        lookalikes={"samples-pooled": 12 / 20},
+        lookalikes={"samples-pooled": 12 / 20, "unsolved-left-out": (0.4 + 1) / 2},
     )
     expect_close(
         rates["pass@2"],
         (0.7 + 0 + 1) / 3,
         what="pass@2 of problems with 2 of 5, 0 of 5, and 10 of 10",
-        lookalikes={"samples-pooled": 1 - (8 * 7) / (20 * 19), "plug-in": (0.64 + 0 + 1) / 3},
+        lookalikes={
+            "samples-pooled": 1 - (8 * 7) / (20 * 19),
+            "plug-in": (0.64 + 0 + 1) / 3,
+            "rate-of-the-mean": 1 - (1 - 1.4 / 3) ** 2,
+        },
     )
 
 
