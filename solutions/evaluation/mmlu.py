@@ -174,7 +174,7 @@ def predict(
         while len(prompt_ids) > room and shots:
             shots.pop()
             prompt_ids = tokenizer.encode(build_prompt(question, shots), add_special_tokens=False)
-        prompt_ids = prompt_ids[-room:]
+        prompt_ids = prompt_ids[max(0, len(prompt_ids) - room) :]
     return int(score_choices(model, prompt_ids, choice_ids).argmax())
 
 
