@@ -92,9 +92,15 @@ def mean(values: Sequence[float]) -> float:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """How far the mean of other items like these would typically be from this one; None for a single item."""
+    """How far the mean of other items like these would typically be from this one.
+
+    None where the items are all alike, or there is only one: such a sample says nothing about how items differ, and an
+    error of 0 would claim that none of six right is certain to be none of a thousand.
+    """
     n, middle = len(values), mean(values)
-    return math.sqrt(sum((value - middle) ** 2 for value in values) / (n - 1) / n) if n > 1 else None
+    if min(values) == max(values):
+        return None
+    return math.sqrt(sum((value - middle) ** 2 for value in values) / (n - 1) / n)
 
 
 def percent(value: float | None) -> str:
