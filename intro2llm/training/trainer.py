@@ -257,7 +257,7 @@ class Trainer:
 
         It leaves no trace: dropout is off while it runs, and afterwards every module is in the mode it was in (also if
         an error interrupts it); parameters and gradients are as they were, and so are the streams of random numbers
-        (`random_state`), whatever the dataset draws.
+        (`random_state`), whatever the dataset draws. As in training, batches go through `to_device` to `compute_loss`.
 
         Returns:
             "eval_loss": the mean over all predictions, each counting the same. "eval_perplexity": exp of it (infinite
@@ -273,7 +273,8 @@ class Trainer:
         """Make updates until `finished`.
 
         It begins in training mode and with a clean slate: gradients that somebody left behind, and sums of an update
-        that was not completed, are dropped. It goes on at `windows_seen` of `epoch`.
+        that was not completed, are dropped. It goes on at `windows_seen` of `epoch`. It sets no seed: the streams of
+        random numbers go on from where they are.
 
         Each update takes the next `config.gradient_accumulation_steps` micro-batches of `epoch_batches`. At the end of
         an epoch there may be fewer, even one: they make an update of their own. An update never mixes two epochs.
@@ -283,7 +284,7 @@ class Trainer:
         `config.logging_steps`; `on_update` is called; the result of `evaluate` is given to `log` if it is a multiple of
         `config.eval_steps` and there is an `eval_dataset`; `save_checkpoint` is called if it is a multiple of
         `config.save_steps` and there is a `checkpoint_dir`. When training ends, one more checkpoint is saved, unless
-        this call has made no update since the last one.
+        this call has made no update since the last one, or none at all.
         """
         raise NotImplementedError("lesson08 · Trainer.train")
 

@@ -194,7 +194,7 @@ def test_clip_grad_norm_as_torch_does() -> None:
         limit = 10.0 ** rng.uniform(-2, 2)
         norm = clip_grad_norm(ours, limit)
         wanted = torch.nn.utils.clip_grad_norm_(theirs, limit)
-        expect_close(norm, wanted.item(), rtol=1e-9, what=f"the norm of gradients of shapes {shapes}")
+        expect_close(norm, wanted.item(), rtol=1e-5, what=f"the norm of gradients of shapes {shapes}")
         expect_close(
             torch.cat([p.grad.flatten() for p in ours]),
             torch.cat([p.grad.flatten() for p in theirs]),
@@ -323,8 +323,8 @@ def test_random_updates_equal_the_big_batch() -> None:
             metrics = trainer.optimizer_step()
             loss, tokens = toy_loss(model, collate([dataset[i] for indices in chosen for i in indices]))
             g = torch.cat([each.flatten() for each in torch.autograd.grad(loss / tokens, list(model.parameters()))])
-            expect_close(metrics["grad_norm"], g.norm().item(), rtol=1e-6, what="grad_norm of an update")
-            expect_close(metrics["loss"], loss.item() / tokens, rtol=1e-9, what="the loss of an update")
+            expect_close(metrics["grad_norm"], g.norm().item(), rtol=1e-5, what="grad_norm of an update")
+            expect_close(metrics["loss"], loss.item() / tokens, rtol=1e-6, what="the loss of an update")
             if limit is not None:
                 g = g * min(1.0, limit / (g.norm().item() + 1e-6))
             nn.utils.vector_to_parameters(flat(model) - 0.1 * 0.9**number * g, model.parameters())
@@ -647,7 +647,7 @@ def test_evaluate_random_datasets() -> None:
         total, tokens = toy_loss(toy_model(), collate([dataset[i] for i in range(len(dataset))]))
         found = trainer.evaluate()
         expect_equal(found["eval_tokens"], tokens, what="eval_tokens")
-        expect_close(found["eval_loss"], total.item() / tokens, rtol=1e-9, what="eval_loss")
+        expect_close(found["eval_loss"], total.item() / tokens, rtol=1e-6, what="eval_loss")
 
 
 # --------------------------------------------------------------------------------------------------------- train: loop
@@ -753,7 +753,12 @@ def test_order_after_an_update(tmp_path: Path) -> None:
         trainer.calls,
         wanted,
         what="what was called after two updates",
-        lookalikes={"last-save-twice": [*wanted, wanted[-1]]},
+        lookalikes={
+            "last-save-twice": [*wanted, wanted[-1]],
+            "saved-before-the-rest": [wanted[i] for i in (0, 4, 1, 2, 3, 5, 9, 6, 7, 8)],
+            "hook-before-the-log": [wanted[i] for i in (1, 0, 2, 3, 4, 6, 5, 7, 8, 9)],
+            "hook-after-evaluation": [wanted[i] for i in (0, 2, 3, 1, 4, 5, 7, 8, 6, 9)],
+        },
     )
 
 
@@ -1118,6 +1123,7 @@ def test_numbers_that_json_does_not_know(tmp_path: Path) -> None:
         lines(tmp_path / "metrics.jsonl"),
         [{"step": 1, "eval_loss": 800.0, "eval_perplexity": None, "grad_norm": None, "tokens": 3}],
         what="the line of an infinite perplexity and a norm that is NaN",
+        lookalikes={"infinity-left-out": [{"step": 1, "eval_loss": 800.0, "tokens": 3}]},
     )
     expect(
         metrics["eval_perplexity"] == math.inf and len(metrics) == 4,
