@@ -423,6 +423,9 @@ class Trainer:
     def load_checkpoint(self, folder: Path) -> None:
         """Continue where a checkpoint was saved: the weights, by `read_model`, and the rest, by `load_state_dict`.
 
+        Args:
+            folder: the checkpoint, wherever it lies now: it may have been moved, or be another run's.
+
         Raises:
             CheckpointError: the checkpoint is not whole. Nothing has been changed.
         """

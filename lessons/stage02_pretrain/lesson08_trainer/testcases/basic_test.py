@@ -996,6 +996,30 @@ def test_train_sets_no_seed() -> None:
 
 
 @pytest.mark.task("train-loop")
+def test_log_keeps_a_limited_history() -> None:
+    """history holds the newest entries, each with its step."""
+    trainer = toy_trainer(history_limit=3)
+    metrics = {"loss": 4.0}
+    for step in (1, 2, 3, 4, 5):
+        trainer.global_step = step
+        metrics["loss"] -= 0.5
+        trainer.log(metrics)
+    every = [{"step": step, "loss": 4.0 - 0.5 * step} for step in (1, 2, 3, 4, 5)]
+    expect_equal(
+        trainer.history,
+        every[2:],
+        what="history after five entries, with history_limit 3",
+        lookalikes={
+            "history-unlimited": every,
+            "oldest-kept": every[:3],
+            "newest-first": every[:1:-1],
+            "history-aliased": [{"loss": 1.5, "step": 5}] * 3,
+        },
+    )
+    expect_equal(metrics, {"loss": 1.5}, what="the metrics that log was given", mistake="metrics-changed")
+
+
+@pytest.mark.task("train-loop")
 def test_train_logs_evaluates_and_saves_on_its_steps(tmp_path: Path) -> None:
     """In this order after an update: log, on_update, evaluate and its log, save; and one more save at the end."""
     said = Said()
@@ -1039,30 +1063,6 @@ def test_train_logs_evaluates_and_saves_on_its_steps(tmp_path: Path) -> None:
             ],
         },
     )
-
-
-@pytest.mark.task("train-loop")
-def test_log_keeps_a_limited_history() -> None:
-    """history holds the newest entries, each with its step."""
-    trainer = toy_trainer(history_limit=3)
-    metrics = {"loss": 4.0}
-    for step in (1, 2, 3, 4, 5):
-        trainer.global_step = step
-        metrics["loss"] -= 0.5
-        trainer.log(metrics)
-    every = [{"step": step, "loss": 4.0 - 0.5 * step} for step in (1, 2, 3, 4, 5)]
-    expect_equal(
-        trainer.history,
-        every[2:],
-        what="history after five entries, with history_limit 3",
-        lookalikes={
-            "history-unlimited": every,
-            "oldest-kept": every[:3],
-            "newest-first": every[:1:-1],
-            "history-aliased": [{"loss": 1.5, "step": 5}] * 3,
-        },
-    )
-    expect_equal(metrics, {"loss": 1.5}, what="the metrics that log was given", mistake="metrics-changed")
 
 
 @pytest.mark.task("train-loop")
@@ -1268,7 +1268,9 @@ def test_everything_that_has_a_memory_comes_back(tmp_path: Path) -> None:
     old = interrupted(tmp_path)
     wanted = three_draws()
     new = fresh(tmp_path)
-    new.load_checkpoint(old.checkpoint_dir / checkpoint_name(4))
+    moved = old.checkpoint_dir.rename(tmp_path / "moved")
+    with diagnosing("folder-ignored", OSError, ValueError):
+        new.load_checkpoint(moved / checkpoint_name(4))
     found = three_draws()
     expect_close(
         flat(new.model), flat(old.model), rtol=0, atol=0, what="the weights after loading", mistake="weights-not-loaded"
