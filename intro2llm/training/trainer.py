@@ -8,7 +8,7 @@ the dataset. What is learnt from a batch is not decided here but in subclasses: 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 

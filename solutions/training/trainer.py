@@ -8,7 +8,7 @@ the dataset. What is learnt from a batch is not decided here but in subclasses: 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ def iterate_batches(dataset: Any, indices: Iterable[int] | Tensor, *, batch_size
         An iterator of dicts with the items' keys; each tensor has a new first axis, of the items of this batch.
         `torch.utils.data.default_collate` makes such a dict from a list of items.
     """
-    remaining = iter(indices.tolist() if isinstance(indices, Tensor) else indices)
+    # A long tensor becomes ints piece by piece: as a list, a large corpus's order would take more memory than a model.
+    parts = (part.tolist() for part in indices.split(4096)) if isinstance(indices, Tensor) else [indices]
+    remaining = chain.from_iterable(parts)
     while chosen := list(islice(remaining, batch_size)):
         yield default_collate([dataset[index] for index in chosen])
 
