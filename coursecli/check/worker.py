@@ -49,10 +49,16 @@ def _assignment() -> Assignment:
         return decoder.decode(message.read())
 
 
-def preload(modules: list[str]) -> None:
-    """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing."""
+def preload(modules: list[str], warm: list[str] | None = None) -> None:
+    """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing.
+
+    With `warm`, for a process that will wait, also what a lesson's first call would import.
+    """
     for name in modules:
         importlib.import_module(name)
+    for name in warm or ():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     import pytest  # noqa: F401
 
     import coursecli.check.plugin  # noqa: F401
