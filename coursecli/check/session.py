@@ -18,6 +18,7 @@ from coursecli.check.events import Event, Finished, Footer, Halted, Hello, Start
 from coursecli.check.frames import dumped_frames
 from coursecli.check.interpreter import environment, python
 from coursecli.check.results import Frame, LearnerError, Outcome, Problem, TestResult
+from coursecli.check.stop import Stop
 from coursecli.check.transcript import OUTSIDE, Transcript
 from coursecli.check.verdict import Run, function_of
 from coursecli.course.catalogue import Course, Lesson
@@ -58,11 +59,11 @@ class Session:
         cases = (case for case in read_suites(self.lesson) if case.task in self.scope)
         return [case for case in cases if case.integration or not self.integration_only]
 
-    def go(self, starter: Starter | None, listener: Listener) -> Problem | None:
+    def go(self, starter: Starter | None, listener: Listener, stop: Stop) -> Problem | None:
         """Run the worker; what kept it from finishing outside any test, if anything."""
         transcript = Transcript(self.token)
         problem: Problem | None = None
-        with launch(self._job(), output=transcript, starter=starter) as running:
+        with launch(self._job(), output=transcript, starter=starter) as running, stop.ends(running):
             try:
                 _ = self.expected  # read while the worker starts
                 running.limit(PRELOAD_SECONDS)

@@ -17,7 +17,7 @@ from coursecli.cli.context import Action, Context, Options
 
 SECTIONS = {
     "Every day": ["init", "start", "check", "hint", "next"],
-    "Look": ["status", "list", "read", "doctor"],
+    "Look": ["dashboard", "status", "list", "read", "doctor"],
     "Change": ["reset", "solution", "skip"],
     "Your model": ["train", "runs", "eval", "generate", "chat", "import", "export", "bench"],
     "Authors": ["dev"],

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from coursecli.check.results import CheckResult
-from coursecli.check.run import check_lesson
 from coursecli.check.verdict import first_failure
 from coursecli.cli.context import Context
 from coursecli.course.mistakes import load_mistakes
 from coursecli.course.suites import read_suites
 from coursecli.course.workspace import remember
 from coursecli.errors import CourseError
-from coursecli.progress.evidence import gather
+from coursecli.progress.recorded import recorded_check
 from coursecli.render.console import clean
 from coursecli.render.progress import CheckProgress
 from coursecli.render.results import ResultView, passed_view, task_passed_view
@@ -38,7 +38,7 @@ def check(context: Context, target: str | None, *, show_all: bool, as_json: bool
     remember(context.workspace)
     before = context.state()
     result, unsaved = run(context, lesson, task, quiet=as_json)
-    if interrupted(result):
+    if result.interrupted:
         context.say("Stopped. Nothing is running any more, and your progress is as it was.")
         return INTERRUPTED
     if as_json:
@@ -64,26 +64,19 @@ def run(
     Returns:
         the result, and why it could not be stored, if so: it is worth showing all the same.
     """
-    evidence = gather(context.course, lesson, context.workspace.package)
-    tasks = {task.id} if task else None
-    root = context.workspace.root
+    check_it = partial(
+        recorded_check,
+        context.course,
+        lesson,
+        context.workspace,
+        tasks={task.id} if task else None,
+        record=lambda result, evidence: context.store.record_attempt(result, evidence),
+    )
     if quiet:
-        result = check_lesson(context.course, lesson, root, tasks=tasks)
-    else:
-        title = task.title if task else lesson.short
-        with CheckProgress(context.console, title, read_suites(lesson)) as progress:
-            result = check_lesson(context.course, lesson, root, tasks=tasks, listener=progress)
-    if interrupted(result):
-        return result, None
-    try:
-        context.store.record_attempt(result, evidence)
-    except CourseError as error:
-        return result, error
-    return result, None
-
-
-def interrupted(result: CheckResult) -> bool:
-    return result.problem is not None and result.problem.kind == "interrupted"
+        return check_it()
+    title = task.title if task else lesson.short
+    with CheckProgress(context.console, title, read_suites(lesson)) as progress:
+        return check_it(listener=progress)
 
 
 def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_all: bool) -> None:
@@ -126,7 +119,7 @@ def look_again(context: Context, state: CourseState, lesson: Lesson) -> list[Les
     for entry in state.lessons:
         if entry.lesson.id != lesson.id and entry.ever_passed and entry.passes_now is None:
             result, _ = run(context, entry.lesson)
-            if interrupted(result):
+            if result.interrupted:
                 raise KeyboardInterrupt
             if not result.passed:
                 regressed.append(entry.lesson)

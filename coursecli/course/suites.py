@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from coursecli.course.catalogue import Lesson
 from coursecli.errors import ContentError
+from coursecli.files import parsed
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _read_suite(path: Path) -> list[TestCase]:
 def parse_suite(path: Path) -> ast.Module:
     """The syntax tree of a suite. Raises ContentError when it cannot be read or does not parse."""
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return parsed(path.read_bytes(), str(path))
     except OSError as error:
         raise ContentError(f"{path}: cannot be read: {error.strerror}") from error
     except SyntaxError as error:
