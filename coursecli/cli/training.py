@@ -12,7 +12,7 @@ from types import FrameType
 from coursecli.cli.context import Context
 from coursecli.cli.running import DONE, opening_lesson, recipe, require, require_run, show, telling, write_json
 from coursecli.errors import UsageError
-from coursecli.recipes.events import Evaluation, Finished, Progress, Sample, Saved, Score, Step, Table, Training
+from coursecli.recipes.events import Evaluation, Finished, Progress, Sample, Score, Step, Table, Training
 from coursecli.recipes.run import RecipeRun
 from coursecli.recipes.runs import read_metrics, run_names
 from coursecli.render.curves import run_curve
@@ -107,8 +107,6 @@ def _followed(context: Context, command: str, name: str, arguments: Sequence[str
                             show(screen, event, tables=not as_json)
                             if event.notes and not as_json:
                                 screen.show("")  # between one table's notes and the next table
-                        case Saved():
-                            pass  # the result says where
                         case Finished():
                             code = _exit_code(event, asked)
                             _finish(context, screen, view, event, as_json=as_json)
