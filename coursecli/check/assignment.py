@@ -28,6 +28,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Signs every event: learners' prints cannot be taken for one."""
     root: str
     """The folder that holds the learner's package."""
+    scratch: str
+    """A folder for temporary files, this run's own; the runner removes it."""
     package: str
     preload: list[str]
     suites: list[Suite]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from coursecli.check.verdict import Run, function_of
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.stubs import task_files
 from coursecli.course.suites import TestCase, read_suites, suite_name
+from coursecli.errors import EnvironmentProblem
 from coursecli.isolate import Ended, Job, Limits, Running, launch
 from coursecli.isolate.launcher import Starter
 from coursecli.isolate.limits import MIB
@@ -60,9 +62,18 @@ class Session:
 
     def go(self, starter: Starter | None, listener: Listener) -> Problem | None:
         """Run the worker; what kept it from finishing outside any test, if anything."""
+        try:
+            # Only for this run: another one, or a pytest elsewhere, tidies the usual place while it is in use.
+            folder = tempfile.TemporaryDirectory(prefix="intro2llm-check-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise EnvironmentProblem(f"A folder for temporary files cannot be made: {error}") from error
+        with folder as scratch:
+            return self._go(scratch, starter, listener)
+
+    def _go(self, scratch: str, starter: Starter | None, listener: Listener) -> Problem | None:
         transcript = Transcript(self.token)
         problem: Problem | None = None
-        with launch(self._job(), output=transcript, starter=starter) as running:
+        with launch(self._job(scratch), output=transcript, starter=starter) as running:
             try:
                 _ = self.expected  # read while the worker starts
                 running.limit(PRELOAD_SECONDS)
@@ -76,13 +87,14 @@ class Session:
         assert running.ended is not None
         return problem or self._end(running.ended, transcript)
 
-    def _job(self) -> Job:
+    def _job(self, scratch: str) -> Job:
         limits = self.lesson.manifest.limits
         worker = self.course.manifest.worker
         suites = [Suite(suite_name(path), str(path.resolve())) for path in self.lesson.suites]
         told = Assignment(
             token=self.token,
             root=str(self.root),
+            scratch=scratch,
             package=self.course.package_name,
             preload=worker.preload,
             suites=suites,
@@ -102,7 +114,7 @@ class Session:
         return Job(
             python("from coursecli.check.worker import main; main()"),
             self.root,
-            environment(self.course),
+            {**environment(self.course), "TMPDIR": scratch},
             bounds,
             assignments.encoder.encode(told),
             dumps=True,

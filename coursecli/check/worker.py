@@ -14,6 +14,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterable
 from os import _exit
 from pathlib import Path
@@ -93,6 +94,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = stream(1), stream(2)
+    tempfile.tempdir = assignment.scratch  # a template may have looked for another one already
     bind(assignment.package, assignment.root)
     spec = importlib.util.find_spec(assignment.package)
     location = str(Path(spec.origin).parent) if spec and spec.origin else ""
@@ -107,6 +109,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     first = Path(assignment.suites[0].path)
     arguments = [
         "-c", os.fspath(CONFIG), "--rootdir", os.fspath(first.parent), "--confcutdir", os.fspath(first.parent),
+        "--basetemp", f"{assignment.scratch}/tests",
         "--noconftest", "--import-mode=importlib", "--strict-markers", "-s", "--assert=plain",
         *(part for name in UNUSED_PLUGINS for part in ("-p", f"no:{name}")),
         *(suite.path for suite in assignment.suites),

@@ -49,6 +49,7 @@ def shortcuts(tmp_path: Path, *names: str, files: list[str] | None = None) -> Sh
         root=str(tmp_path / "work"),
         package="pack",
         preload=[],
+        scratch="",
         suites=[],
         tasks=[],
         scope=[],
