@@ -28,6 +28,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Path(scratch) / "my-llm"
         os.environ["INTRO2LLM_CONFIG_DIR"] = str(Path(scratch) / "config")
+        os.environ["INTRO2LLM_COLD"] = "1"
         subprocess.run([PROGRAM, "init", str(workspace), "--unlock", "all"], check=True, capture_output=True)
         for lesson in course.lessons:
             for words in (["start", lesson.short], ["solution", lesson.short, "--apply", "--yes", "--instructor"]):

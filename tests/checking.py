@@ -11,7 +11,7 @@ from typing import Any
 
 from coursecli.check.results import CheckResult, TestResult
 from coursecli.check.run import check_lesson
-from coursecli.check.template import Template
+from coursecli.check.waiting import Workers
 from coursecli.course.build import build_solved
 from coursecli.course.catalogue import Course, load_course
 from coursecli.course.manifest import Edit
@@ -66,8 +66,8 @@ class Shop:
             path.write_text(text, encoding="utf-8")
         return root
 
-    def check(self, root: Path, lesson: str = "1", *, template: Template | None = None, **options: Any) -> CheckResult:
-        return check_lesson(self.course, self.course.lesson(lesson), root, template=template, **options)
+    def check(self, root: Path, lesson: str = "1", *, workers: Workers | None = None, **options: Any) -> CheckResult:
+        return check_lesson(self.course, self.course.lesson(lesson), root, workers=workers, **options)
 
 
 def only(result: CheckResult, function: str) -> TestResult:

@@ -61,7 +61,7 @@ class Learner:
             for name, value in os.environ.items()
             if not name.startswith(("INTRO2LLM_", "PYTEST", "NO_COLOR"))
         }
-        own = {"INTRO2LLM_COURSE": str(TOY), "INTRO2LLM_CONFIG_DIR": str(self.folder / "config")}
+        own = {"INTRO2LLM_COURSE": str(TOY), "INTRO2LLM_COLD": "1", "INTRO2LLM_CONFIG_DIR": str(self.folder / "config")}
         return {**kept, **own, "COLUMNS": "100", "PYTHONUTF8": "1"}
 
     def __call__(self, *arguments: str, cwd: Path | None = None, stdin: str = "", **variables: str) -> Ran:

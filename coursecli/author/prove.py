@@ -153,7 +153,7 @@ class _Bench:
         return self._check(root)
 
     def _check(self, root: Path, *, gates: bool = True) -> CheckResult:
-        result = check_lesson(self.course, self.lesson, root, template=self.template, gates=gates)
+        result = check_lesson(self.course, self.lesson, root, workers=self.template, gates=gates)
         shutil.rmtree(root, ignore_errors=True)
         return result
 

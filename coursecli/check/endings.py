@@ -28,7 +28,7 @@ def what_happened(ended: Ended, memory_mb: int) -> str:
 def run_problem(ended: Ended, memory_mb: int, frames: list[Frame], *, too_long: str, said: str) -> Problem:
     """An end outside any test. `too_long`: what exceeded which limit; `said`: what was printed outside the tests."""
     if ended.cause == "interrupted":
-        return Problem(kind="interrupted", summary="The check was interrupted.")
+        return interrupted()
     frame = frames[-1] if frames else None
     where = f"{frame.file}, line {frame.line}: " if frame else ""
     if ended.cause == "deadline":
@@ -39,6 +39,11 @@ def run_problem(ended: Ended, memory_mb: int, frames: list[Frame], *, too_long: 
         detail=said[-2000:],
         frame=frame,
     )
+
+
+def interrupted() -> Problem:
+    """Somebody ended the check."""
+    return Problem(kind="interrupted", summary="The check was interrupted.")
 
 
 def never_started(said: str) -> Problem:

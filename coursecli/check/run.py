@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coursecli.check.endings import interrupted
 from coursecli.check.events import Event
 from coursecli.check.preflight import preflight
 from coursecli.check.results import CheckResult
 from coursecli.check.session import Listener, Session
+from coursecli.check.stop import Stop
 from coursecli.check.suspects import find_suspects, only_integration_fails
 from coursecli.check.verdict import judge
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.isolate.launcher import Starter
 
 if TYPE_CHECKING:
-    from coursecli.check.template import Template
+    from coursecli.check.waiting import Workers
 
 
 def check_lesson(
@@ -29,13 +31,15 @@ def check_lesson(
     *,
     tasks: set[str] | None = None,
     listener: Listener | None = None,
-    template: Template | None = None,
+    workers: Workers | None = None,
     gates: bool = True,
+    stop: Stop | None = None,
 ) -> CheckResult:
     """Run the lesson's suites, or those tests that belong to `tasks`, against the package in `root`.
 
-    With a template the worker is a fork of it; the verdict is the same. A fault of the learner's code is in the
-    result, never an exception; so is Ctrl-C. Without gates every test runs, also those that would wait for others.
+    With `workers` a process that has done the preload already does the work; the verdict is the same. A fault of the
+    learner's code is in the result, never an exception; so is Ctrl-C, and a `stop` from another thread. Without gates
+    every test runs, also those that would wait for others.
 
     Raises:
         ContentError: the lesson itself is broken.
@@ -43,23 +47,29 @@ def check_lesson(
     """
     begun = time.monotonic()
     scope = [task.id for task in lesson.tasks if tasks is None or task.id in tasks]
-    starter = template.start if template else None
+    starter = workers.start if workers else None
+    stop = stop or Stop()
 
     def session(folder: Path, *, integration_only: bool = False) -> Session:
         return Session(course, lesson, folder.resolve(), scope, gates=gates, integration_only=integration_only)
 
-    result = _check(session(root), starter, listener or _nobody)
-    if only_integration_fails(result):
+    result = _check(session(root), starter, listener or _nobody, stop)
+    if only_integration_fails(result) and not stop.asked:
         again = partial(session, integration_only=True)
-        suspects = find_suspects(course, lesson, root, lambda folder: _check(again(folder), starter, _nobody))
+        suspects = find_suspects(course, lesson, root, lambda folder: _check(again(folder), starter, _nobody, stop))
         result = msgspec.structs.replace(result, suspects=suspects)
+    if stop.asked:
+        result = msgspec.structs.replace(result, passed=False, problem=interrupted())
     return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
 
-def _check(session: Session, starter: Starter | None, listener: Listener) -> CheckResult:
+def _check(session: Session, starter: Starter | None, listener: Listener, stop: Stop) -> CheckResult:
     problem = preflight(session.course, session.lesson, session.root, set(session.scope))
     if problem is None:
-        problem = session.go(starter, listener)
+        problem = session.go(starter, listener, stop)
+        if session.lost_before_it_began:  # no code of the learner's has run: a new process can start over
+            session = session.afresh()
+            problem = session.go(None, listener, stop)
     tests, problem, passed = judge(session.run, session.expected, problem)
     return CheckResult(
         course=session.course.id,

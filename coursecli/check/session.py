@@ -19,6 +19,7 @@ from coursecli.check.events import Event, Finished, Footer, Halted, Hello, Start
 from coursecli.check.frames import dumped_frames
 from coursecli.check.interpreter import environment, python
 from coursecli.check.results import Frame, LearnerError, Outcome, Problem, TestResult
+from coursecli.check.stop import Stop
 from coursecli.check.transcript import OUTSIDE, Transcript
 from coursecli.check.verdict import Run, function_of
 from coursecli.course.catalogue import Course, Lesson
@@ -31,6 +32,8 @@ from coursecli.isolate.limits import MIB
 
 PRELOAD_SECONDS = 90.0
 """For the interpreter and its preload: torch on a cold disk takes its time."""
+WARM_SECONDS = 20.0
+"""For the first word of a process that had been waiting; after that, a new one is started."""
 LEAST_IMPORT_SECONDS = 8.0
 """Importing and collecting compiles the suites: a busy machine needs this, however short the tests are."""
 ENDING_SECONDS = 5.0
@@ -53,6 +56,8 @@ class Session:
     run: Run = field(default_factory=Run)
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     _run_ends: float | None = None
+    _warm: bool = False
+    _ended: Ended | None = None
 
     @cached_property
     def expected(self) -> list[TestCase]:
@@ -60,7 +65,16 @@ class Session:
         cases = (case for case in read_suites(self.lesson) if case.task in self.scope)
         return [case for case in cases if case.integration or not self.integration_only]
 
-    def go(self, starter: Starter | None, listener: Listener) -> Problem | None:
+    @property
+    def lost_before_it_began(self) -> bool:
+        """A process that had been waiting has ended, or was ended, before its first word."""
+        return self._warm and self.run.hello is None and self._ended is not None and self._ended.cause != "interrupted"
+
+    def afresh(self) -> Session:
+        """The same check, not begun."""
+        return Session(self.course, self.lesson, self.root, self.scope, self.gates, self.integration_only)
+
+    def go(self, starter: Starter | None, listener: Listener, stop: Stop) -> Problem | None:
         """Run the worker; what kept it from finishing outside any test, if anything."""
         try:
             # Only for this run: another one, or a pytest elsewhere, tidies the usual place while it is in use.
@@ -68,15 +82,16 @@ class Session:
         except OSError as error:
             raise EnvironmentProblem(f"A folder for temporary files cannot be made: {error}") from error
         with folder as scratch:
-            return self._go(scratch, starter, listener)
+            return self._go(scratch, starter, listener, stop)
 
-    def _go(self, scratch: str, starter: Starter | None, listener: Listener) -> Problem | None:
+    def _go(self, scratch: str, starter: Starter | None, listener: Listener, stop: Stop) -> Problem | None:
         transcript = Transcript(self.token)
         problem: Problem | None = None
-        with launch(self._job(scratch), output=transcript, starter=starter) as running:
+        with launch(self._job(scratch), output=transcript, starter=starter) as running, stop.ends(running):
+            self._warm = running.warm
             try:
                 _ = self.expected  # read while the worker starts
-                running.limit(PRELOAD_SECONDS)
+                running.limit(WARM_SECONDS if running.warm else PRELOAD_SECONDS)
                 for line in running.lines():
                     event = self._event(line)
                     if event is not None:
@@ -85,6 +100,7 @@ class Session:
                 running.kill("interrupted")
                 running.wait()
         assert running.ended is not None
+        self._ended = running.ended
         return problem or self._end(running.ended, transcript)
 
     def _job(self, scratch: str) -> Job:
@@ -114,7 +130,7 @@ class Session:
         return Job(
             python("from coursecli.check.worker import main; main()"),
             self.root,
-            {**environment(self.course), "TMPDIR": scratch},
+            environment(self.course),
             bounds,
             assignments.encoder.encode(told),
             dumps=True,

@@ -1,18 +1,13 @@
-"""A template: a process that has paid for the preload once, and forks a worker for each check.
+"""A template of one's own: a process below this one that forks a worker for each check, while a block runs.
 
-The worker's code, limits and events are those of a cold one. The template itself never runs learners' code and never
-has a second thread (a fork of a process whose OpenMP pool has started hangs). It ends when the runner's end of its
-socket closes. Linux only: elsewhere fork is not safe, and `open_template` gives None, which means cold.
+What it is made of, `Forks`, is in `waiting`. It ends when the runner's end of its socket closes. Linux only: elsewhere
+`open_template` gives None, which means cold.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import json
 import os
-import random
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coursecli.check.interpreter import environment, python
-from coursecli.course.catalogue import Course
+from coursecli.course.catalogue import Course, load_course
 from coursecli.isolate.launcher import start_supervisor
 
 READY_SECONDS = 120.0
@@ -84,7 +79,7 @@ def _start(course: Course) -> Template | None:
     template = Template(process, ours)
     try:
         ours.settimeout(READY_SECONDS)
-        ours.send(json.dumps([course.manifest.worker.preload, course.manifest.worker.warm]).encode())
+        ours.send(os.fsencode(course.root))
         if ours.recv(64) == b"ready":
             ours.settimeout(None)
             return template
@@ -96,51 +91,19 @@ def _start(course: Course) -> Template | None:
 
 def serve(number: int) -> None:
     """The template's own life: preload, say ready, fork on request, end with the runner."""
-    from coursecli.check.worker import preload
+    from coursecli.check.waiting import Forks
 
     talk = socket.socket(fileno=number)
-    preload(*json.loads(talk.recv(1 << 16)))
-    gc.collect()
-    gc.freeze()
-    if len(list(Path("/proc/self/task").iterdir())) != 1:
+    forks = Forks(load_course(Path(os.fsdecode(talk.recv(1 << 16)))))
+    if not forks.fit():
         talk.send(b"threads")
         return
-    signal.signal(signal.SIGCHLD, _reap)
     talk.send(b"ready")
     while True:
         word, fds, _, _ = socket.recv_fds(talk, 16, 16)
         if not word:
             return
-        if os.fork() == 0:
-            talk.close()
-            _supervise(*fds)
+        control, *places = fds
+        forks.start(control, places)
         for fd in fds:
             os.close(fd)
-
-
-def _reap(signal_number: int, frame: object) -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _supervise(control: int, *fds: int) -> None:
-    """In the first fork: what the supervisor's script does, with a second fork in place of a new interpreter."""
-    from coursecli.isolate import supervisor
-
-    try:
-        os.setsid()
-        order = supervisor.read_order(control)
-        supervisor.obey(order, control, list(fds), lambda: _work(order["env"]))
-    finally:
-        os._exit(0)
-
-
-def _work(env: dict[str, str]) -> None:
-    """In the second fork: the worker."""
-    from coursecli.check.worker import begin
-
-    os.environ.clear()
-    os.environ.update(env)
-    random.seed()
-    begin()

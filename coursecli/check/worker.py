@@ -51,14 +51,14 @@ def _assignment() -> Assignment:
         return decoder.decode(message.read())
 
 
-def preload(modules: list[str], warm: Iterable[str] = ()) -> None:
+def preload(modules: list[str], warm: list[str] | None = None) -> None:
     """Import what costs seconds, before the learner's folder is on sys.path: their `torch.py` shadows nothing.
 
-    With `warm`, for a process that is forked again and again, also what a lesson's first call would import.
+    With `warm`, for a process that will wait, also what a lesson's first call would import.
     """
     for name in modules:
         importlib.import_module(name)
-    for name in warm:
+    for name in warm or ():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     import pytest  # noqa: F401
@@ -94,7 +94,7 @@ def _run(assignment: Assignment, voice: Voice, trace: int) -> None:
     sys.dont_write_bytecode = True
     # New streams: in a fork of a template the interpreter's belong to other files. Unbuffered: a crash loses nothing.
     sys.stdout, sys.stderr = stream(1), stream(2)
-    tempfile.tempdir = assignment.scratch  # a template may have looked for another one already
+    os.environ["TMPDIR"] = tempfile.tempdir = assignment.scratch  # this process may have looked for another one already
     bind(assignment.package, assignment.root)
     spec = importlib.util.find_spec(assignment.package)
     location = str(Path(spec.origin).parent) if spec and spec.origin else ""

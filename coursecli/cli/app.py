@@ -12,12 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from coursecli import __version__
-from coursecli.cli import author, experiment, learn, model
+from coursecli.cli import author, experiment, learn, model, workers
 from coursecli.cli.context import Action, Context, Options
 
 SECTIONS = {
-    "Every day": ["init", "start", "check", "hint", "next"],
-    "Look": ["status", "list", "read", "doctor"],
+    "Every day": ["init", "start", "check", "watch", "hint", "next"],
+    "Look": ["status", "list", "read", "doctor", "workers"],
     "Change": ["reset", "solution", "skip"],
     "Your model": ["train", "runs", "eval", "generate", "chat", "import", "export", "bench"],
     "Authors": ["dev"],
@@ -34,6 +34,7 @@ Instead of the option, in the environment:
   INTRO2LLM_COURSE=DIR
   INTRO2LLM_WORKSPACE=DIR
   INTRO2LLM_INSTRUCTOR=1
+  INTRO2LLM_COLD=1
 
 \b
 Exit codes:
@@ -123,6 +124,7 @@ def main(
 learn.register(app)
 experiment.register(app)
 model.register(app)
+app.add_typer(workers.app, name="workers")
 app.add_typer(author.app, name="dev")
 
 

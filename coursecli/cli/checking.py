@@ -23,21 +23,26 @@ from coursecli.render.results import ResultView, passed_view, task_passed_view
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from coursecli.check.waiting import Workers
     from coursecli.course.catalogue import Lesson
     from coursecli.course.manifest import Task
     from coursecli.progress.state import CourseState
+    from coursecli.warm.background import Background
 
 PASSED, NOT_YET, INTERRUPTED = 0, 1, 130
 
 
-def check(context: Context, target: str | None, *, show_all: bool, as_json: bool) -> int:
+def check(
+    context: Context, target: str | None, *, show_all: bool = False, as_json: bool = False, cold: bool = False
+) -> int:
     """Check a lesson or a task. Returns 0 when it passes, 1 when it does not, 130 when it was interrupted."""
     context.writes = True
     lesson, task = context.pick(target)
     context.require_started(lesson)
     remember(context.workspace)
     before = context.state()
-    result, unsaved = run(context, lesson, task, quiet=as_json)
+    background = background_of(context, cold=cold)
+    result, unsaved = run(context, lesson, task, quiet=as_json, workers=background)
     if interrupted(result):
         context.say("Stopped. Nothing is running any more, and your progress is as it was.")
         return INTERRUPTED
@@ -48,16 +53,31 @@ def check(context: Context, target: str | None, *, show_all: bool, as_json: bool
     elif not result.passed:
         show_failure(context, lesson, result, show_all=show_all)
     elif unsaved is None:
-        show_pass(context, before, lesson, task)
+        show_pass(context, before, lesson, task, background)
     else:
         context.console.print(Text.assemble(("✓ ", "good"), "Passed, but that could not be written down."))
+    if background is not None:  # after the verdict: to start one beside this check would slow it down
+        sys.stdout.flush()
+        background.ensure()
     if unsaved is not None:
         raise unsaved
     return PASSED if result.passed else NOT_YET
 
 
+def background_of(context: Context, *, cold: bool = False) -> Background | None:
+    """The workspace's background process, for the workers of its checks; None when they are to start cold."""
+    from coursecli.warm.background import Background, wanted
+
+    return Background(context.course, context.workspace.root) if wanted(cold=cold) else None
+
+
 def run(
-    context: Context, lesson: Lesson, task: Task | None = None, *, quiet: bool = False
+    context: Context,
+    lesson: Lesson,
+    task: Task | None = None,
+    *,
+    quiet: bool = False,
+    workers: Workers | None = None,
 ) -> tuple[CheckResult, CourseError | None]:
     """Check and store the attempt, unless it was interrupted. Shows which test runs, unless `quiet`.
 
@@ -68,11 +88,11 @@ def run(
     tasks = {task.id} if task else None
     root = context.workspace.root
     if quiet:
-        result = check_lesson(context.course, lesson, root, tasks=tasks)
+        result = check_lesson(context.course, lesson, root, tasks=tasks, workers=workers)
     else:
         title = task.title if task else lesson.short
         with CheckProgress(context.console, title, read_suites(lesson)) as progress:
-            result = check_lesson(context.course, lesson, root, tasks=tasks, listener=progress)
+            result = check_lesson(context.course, lesson, root, tasks=tasks, workers=workers, listener=progress)
     if interrupted(result):
         return result, None
     try:
@@ -101,35 +121,51 @@ def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_
         show_task(context, task)
 
 
-def show_pass(context: Context, before: CourseState, lesson: Lesson, task: Task | None) -> None:
+def show_pass(
+    context: Context, before: CourseState, lesson: Lesson, task: Task | None, workers: Workers | None = None
+) -> None:
     """What a pass means, after another look at the lessons that this edit may have touched."""
+    regressed = look_again(context, doubtful(context.state(), lesson), workers)
+    print_pass(context, before, lesson, task)
+    for other in regressed:
+        context.console.print(regression_line(other))
+
+
+def print_pass(context: Context, before: CourseState, lesson: Lesson, task: Task | None) -> None:
+    """The lesson's pass, or the task's when the lesson as a whole is not decided."""
     console = context.console
     state = context.state()
     entry = state.lesson(lesson)
     if entry.ever_passed and entry.passes_now:
         unlocked = [now for now in state.lessons if now.open and not before.lesson(now.lesson).open]
-        regressed = look_again(context, state, lesson)
-        state = context.state() if regressed else state
         console.print(passed_view(lesson, state, unlocked), width=text_width(console))
-        for other in regressed:
-            words = f"{other.short} passed before and fails now: a later edit broke it."
-            console.print(
-                Text.assemble("\n", ("✗ ", "bad"), clean(words), " ", (f"intro2llm check {other.short}", "command"))
-            )
     elif task is not None:
         console.print(task_passed_view(task, entry, state), width=text_width(console))
 
 
-def look_again(context: Context, state: CourseState, lesson: Lesson) -> list[Lesson]:
-    """Check the lessons that passed before their files were changed; returns those that fail now."""
+def regression_line(lesson: Lesson) -> Text:
+    words = f"{lesson.short} passed before and fails now: a later edit broke it."
+    return Text.assemble(("\n✗ ", "bad"), clean(words), " ", (f"intro2llm check {lesson.short}", "command"))
+
+
+def doubtful(state: CourseState, lesson: Lesson) -> list[Lesson]:
+    """The other lessons that passed before their files were changed, once this one passes."""
+    entry = state.lesson(lesson)
+    if not (entry.ever_passed and entry.passes_now):
+        return []
+    others = (entry for entry in state.lessons if entry.lesson.id != lesson.id)
+    return [entry.lesson for entry in others if entry.ever_passed and entry.passes_now is None]
+
+
+def look_again(context: Context, lessons: list[Lesson], workers: Workers | None = None) -> list[Lesson]:
+    """Check these; returns those that fail now."""
     regressed = []
-    for entry in state.lessons:
-        if entry.lesson.id != lesson.id and entry.ever_passed and entry.passes_now is None:
-            result, _ = run(context, entry.lesson)
-            if interrupted(result):
-                raise KeyboardInterrupt
-            if not result.passed:
-                regressed.append(entry.lesson)
+    for lesson in lessons:
+        result, _ = run(context, lesson, workers=workers)
+        if interrupted(result):
+            raise KeyboardInterrupt
+        if not result.passed:
+            regressed.append(lesson)
     return regressed
 
 

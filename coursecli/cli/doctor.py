@@ -178,6 +178,32 @@ def _worker(context: Context) -> Iterator[Finding]:
     yield Finding("ok", "worker", f"loads {loaded or 'Python alone'}")
 
 
+def _waiting(context: Context) -> Iterator[Finding]:
+    """The background process that keeps checks quick."""
+    from coursecli.course.workspace import enclosing_workspace, last_used
+    from coursecli.warm import place
+    from coursecli.warm.background import COLD_VARIABLE, status, wanted
+
+    subject = "waiting worker"
+    if not wanted():
+        off = f"{COLD_VARIABLE} is set" if os.environ.get(COLD_VARIABLE) else "this system has no way to"
+        yield Finding("note", subject, f"none, and checks do not start one: {off}")
+        return
+    place.private_folder()
+    if not context.chosen_workspace and enclosing_workspace() is None and last_used() is None:
+        return
+    record = place.last(context.workspace.root)
+    living = place.current(context.workspace.root)
+    if living is not None:
+        said = status(living)
+        how = f"{said.memory >> 20} MB, {said.checks} checks so far" if said else "not ready yet, or it does not answer"
+        yield Finding("ok" if said else "note", subject, f"process {living.pid}, {how}")
+    elif record is not None and record.failed:
+        yield Finding("note", subject, f"none: the last one gave up ({record.failed}); checks start Python anew")
+    else:
+        yield Finding("ok", subject, "none at present; the next check starts one")
+
+
 def _isolation(context: Context) -> Iterator[Finding]:
     """Start a harmless process under the launcher that runs learners' code."""
     from coursecli.isolate import Job, Limits, launch
@@ -214,4 +240,4 @@ def _terminal(context: Context) -> Iterator[Finding]:
         )
 
 
-LOOKS = (_python, _packages, _course, _workspace, _worker, _isolation, _terminal)
+LOOKS = (_python, _packages, _course, _workspace, _worker, _waiting, _isolation, _terminal)

@@ -13,7 +13,7 @@ from coursecli.cli.context import Action, Context
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`, in the order in which a learner meets them."""
-    for command in (init, start, check, hint, next_, status, list_, read, doctor, reset, solution, skip):
+    for command in (init, start, check, watch, hint, next_, status, list_, read, doctor, reset, solution, skip):
         app.command(command.__name__.rstrip("_"))(command)
 
 
@@ -105,6 +105,9 @@ def check(
     target: LessonOrTask = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show every failing test whole, not only the first.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Start Python anew, instead of using a process that waits for checks.")
+    ] = False,
 ) -> Action:
     """Check your code: one failing test, what is wrong, and why. Exit code 0: passed, 1: not yet.
 
@@ -116,7 +119,27 @@ def check(
     """
     from coursecli.cli import checking
 
-    return partial(checking.check, _context(ctx), target, show_all=show_all, as_json=json)
+    return partial(checking.check, _context(ctx), target, show_all=show_all, as_json=json, cold=cold)
+
+
+def watch(
+    ctx: typer.Context,
+    target: LessonOrTask = None,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Look at the files now and then: for drives that tell of no changes.")
+    ] = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Start Python anew for each check.")] = False,
+) -> Action:
+    """Check at each save. Keys: h hint, n next, l list, a all, r reset, o open in $EDITOR, q quit.
+
+    \b
+    Example:
+      intro2llm watch
+      intro2llm watch 02 --poll
+    """
+    from coursecli.cli import watching
+
+    return partial(watching.watch, _context(ctx), target, poll=poll, cold=cold)
 
 
 def hint(

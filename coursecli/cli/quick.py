@@ -1,4 +1,4 @@
-"""The commands that only look, dispatched without Typer: to import and run it costs more than they do themselves.
+"""The commands that must be quick, dispatched without Typer: to import and run it costs more than they do themselves.
 
 Typer still declares these commands, for help and completion, and leads to the same functions; any
 other form than the plain one goes there.
@@ -12,6 +12,7 @@ from coursecli.cli.context import Action, Context, Options
 
 COMPLETION = "_INTRO2LLM_COMPLETE"
 """Set by the shell when it asks Typer for completions."""
+CHECK_FLAGS = {"--all": "show_all", "--json": "as_json", "--cold": "cold"}
 FLAGS = {"--plain": "plain", "--instructor": "instructor", "--debug": "debug"}
 VALUES = {"--course": "course", "--workspace": "workspace"}
 
@@ -48,9 +49,13 @@ def read_options(first: list[str]) -> Options:
 
 
 def quick_action(arguments: list[str]) -> Action | None:
-    """What to do for the plain forms of the looking commands; None for anything else."""
+    """What to do for the plain forms of `check` and of the looking commands; None for anything else."""
     first, rest = globals_first(arguments)
-    if COMPLETION in os.environ or rest not in ([], ["status"], ["list"]):
+    if COMPLETION in os.environ:
+        return None
+    if rest[:1] == ["check"]:
+        return _check(first, rest[1:])
+    if rest not in ([], ["status"], ["list"]):
         return None
     context = Context(read_options(first))
 
@@ -59,5 +64,20 @@ def quick_action(arguments: list[str]) -> Action | None:
 
         looking = {"": look.home, "status": look.status, "list": look.list_lessons}
         return looking["".join(rest)](context)
+
+    return action
+
+
+def _check(first: list[str], rest: list[str]) -> Action | None:
+    flags = {CHECK_FLAGS[argument]: True for argument in rest if argument in CHECK_FLAGS}
+    targets = [argument for argument in rest if argument not in CHECK_FLAGS]
+    if len(targets) > 1 or any(target.startswith("-") for target in targets):
+        return None
+    context = Context(read_options(first))
+
+    def action() -> int:
+        from coursecli.cli import checking
+
+        return checking.check(context, targets[0] if targets else None, **flags)
 
     return action

@@ -33,8 +33,8 @@ class Worker(_Strict, frozen=True, kw_only=True):
     preload: list[str] = []
     """Modules to import first, such as torch."""
     warm: list[str] = []
-    """Modules that some lesson's code will import at its first call, at a price: a template imports them ahead, a cold
-    worker does not. They may not start threads; one that is not there is left out."""
+    """Modules that some lesson's code will import at its first call, at a price: a process that waits for checks
+    imports them ahead, a cold one does not. They may not start threads; one that is not there is left out."""
     environment: dict[str, str] = {}
 
 

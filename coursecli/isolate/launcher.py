@@ -78,7 +78,11 @@ class Ended:
 
 
 Starter = Callable[[int, list[int]], "subprocess.Popen[bytes] | None"]
-"""Starts a supervisor: gets its end of the control socket, and the foreign process's descriptors, in order from 0."""
+"""Starts a supervisor: gets its end of the control socket, and the foreign process's descriptors, in order from 0.
+
+It gives the supervisor's process when that is a child of this one, started anew; None when it comes from a process
+that had been waiting.
+"""
 
 
 def launch(job: Job, *, output: Sink | None = None, starter: Starter | None = None) -> Running:
@@ -206,6 +210,11 @@ class Running:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @property
+    def warm(self) -> bool:
+        """Whether it was started from a process that had been waiting, not anew."""
+        return self._process is None
 
     def limit(self, seconds: float) -> None:
         """Move the deadline: `seconds` from now. The job's own limit, kept by the supervisor, stays."""

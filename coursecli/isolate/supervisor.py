@@ -175,13 +175,12 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def enter_child(control: int, parent: int) -> None:
+def enter_child(parent: int) -> None:
     """In the freshly forked child: its own session, ordinary signals, and death when the supervisor dies."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)
-    os.close(control)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
@@ -213,12 +212,9 @@ def obey(order: dict[str, Any], control: int, fds: list[int], child: Callable[[]
                 os.close(fd)  # so that the runner sees the end of each pipe when the last foreign holder is gone
             return pid
         try:
-            enter_child(control, supervisor)
-            # Out of the way first: a target number may be another's source.
-            high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200) for fd in fds]
-            for place, fd in enumerate(high):
-                os.dup2(fd, place)
-            os.closerange(len(high), 200 + len(high) + max(fds))
+            os.close(control)
+            enter_child(supervisor)
+            take_places(fds)
             os.chdir(order["cwd"])
             child()
         except BaseException as error:
@@ -227,8 +223,21 @@ def obey(order: dict[str, Any], control: int, fds: list[int], child: Callable[[]
         finally:
             os._exit(127)
 
-    limits = {name: order[name] for name in ("seconds", "memory_bytes", "processes")}
-    supervise(spawn, control, **limits)
+    supervise(spawn, control, **limits_of(order))
+
+
+def limits_of(order: dict[str, Any]) -> dict[str, Any]:
+    """What `supervise` enforces."""
+    return {name: order[name] for name in ("seconds", "memory_bytes", "processes")}
+
+
+def take_places(fds: list[int]) -> None:
+    """Make `fds` this process's descriptors 0, 1, 2 …, and close every other one."""
+    # Out of the way first: a target number may be another's source.
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200) for fd in fds]
+    for place, fd in enumerate(high):
+        os.dup2(fd, place)
+    os.closerange(len(high), 200 + len(high) + max(fds))
 
 
 def main() -> None:

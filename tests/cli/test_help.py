@@ -10,8 +10,8 @@ AUTHOR_COMMANDS = ["sync", "check", "new-lesson"]
 
 def test_every_command_is_in_the_help(newcomer):
     text = newcomer("--help").text
-    assert len(COMMANDS) == 18
-    for name in [*COMMANDS, "export", "runs", "dev"]:
+    assert len(COMMANDS) == 19
+    for name in [*COMMANDS, "export", "runs", "workers", "dev"]:
         assert f" {name} " in text
 
 
@@ -25,6 +25,7 @@ def test_every_command_is_in_the_help(newcomer):
         "runs show",
         "runs compare",
         "dev",
+        "workers stop",
         *(f"dev {name}" for name in AUTHOR_COMMANDS),
     ],
 )

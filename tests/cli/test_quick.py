@@ -18,17 +18,27 @@ def test_global_options_are_found_wherever_they_stand():
 
 
 def test_only_the_plain_forms_are_quick(monkeypatch):
-    for quick in ([], ["status"], ["--plain", "list"], ["list", "--course=x"]):
+    looking = ([], ["status"], ["--plain", "list"], ["list", "--course=x"])
+    checking = (["check"], ["check", "02"], ["check", "--all", "rmsnorm", "--plain", "--cold", "--json"])
+    for quick in (*looking, *checking):
         assert quick_action(quick) is not None
-    for slow in (["status", "--help"], ["check"], ["next"], ["list", "extra"], ["--course"], ["--version"]):
+    for slow in (
+        ["status", "--help"],
+        ["check", "--help"],
+        ["check", "1", "2"],
+        ["next"],
+        ["list", "extra"],
+        ["--course"],
+        ["--version"],
+    ):
         assert quick_action(slow) is None
     monkeypatch.setenv("_INTRO2LLM_COMPLETE", "complete_bash")
     assert quick_action(["status"]) is None
 
 
-@pytest.mark.parametrize("command", ["", "status", "list"])
+@pytest.mark.parametrize("command", ["", "status", "list", "check", "check lesson01 --all", "check 99"])
 def test_typer_leads_to_the_same_output(learner, command):
-    arguments = [command] if command else []
+    arguments = command.split()
     through_typer = (
         "import sys; from coursecli import __main__ as entry; from coursecli.cli import quick; "
         "quick.quick_action = lambda arguments: None; "
@@ -42,8 +52,8 @@ def test_typer_leads_to_the_same_output(learner, command):
         text=True,
     )
     quick = learner(*arguments)
-    assert (slow.returncode, slow.stdout) == (quick.code, quick.out)
-    assert quick.out
+    assert (slow.returncode, slow.stdout, slow.stderr) == (quick.code, quick.out, quick.err)
+    assert quick.text
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_in_a_fork_of_a_template_it_is_the_same(shop: Shop, mark: str, name: str
     root = shop.package(average=fault.code)
     with open_template(shop.course) as template:
         assert isinstance(template, Template)
-        assert_named(shop.check(root, template=template), fault)
+        assert_named(shop.check(root, workers=template), fault)
         assert wait_until(lambda: marked(mark) == [template.pid])
     assert wait_until(lambda: not marked(mark))
 
