@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
 from os import _exit
 from pathlib import Path
 
