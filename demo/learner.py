@@ -106,6 +106,7 @@ class Learner:
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("INTRO2LLM_")},
             "INTRO2LLM_CONFIG_DIR": str(home / "config"),
+            "INTRO2LLM_COLD": "1",  # nothing is left running
             "COLUMNS": WIDTH,
         }
 

@@ -58,7 +58,7 @@ def test_the_wheel_installs_one_package(wheel: Path) -> None:
 
 def test_the_journey_from_the_wheel(program: Path, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("INTRO2LLM", "PYTHON"))}
-    environment["INTRO2LLM_CONFIG_DIR"] = str(tmp_path / "config")
+    environment |= {"INTRO2LLM_CONFIG_DIR": str(tmp_path / "config"), "INTRO2LLM_COLD": "1"}
     workspace = tmp_path / "my llm"
 
     def run(*words: str, exit_code: int = 0) -> str:

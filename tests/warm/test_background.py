@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,6 +56,15 @@ def test_it_goes_when_nobody_has_asked_for_a_while(yard):
     assert wait_until(lambda: place.current(yard.workspace) is None)
     assert wait_until(lambda: not marked(yard.mark))
     assert list(place.private_folder().iterdir()) == []
+
+
+def test_it_goes_with_its_workspace(yard):
+    yard.ready()
+    record = yard.record
+    shutil.rmtree(yard.workspace)
+    background.status(record)  # it looks now and then, and when somebody asks
+    assert wait_until(lambda: not marked(yard.mark))
+    assert list(place.private_folder().glob("*.socket")) == []
 
 
 def test_whoever_watches_keeps_it_and_a_dead_watcher_does_not(yard):
