@@ -35,7 +35,7 @@ def expect_equal(
     if type(expected) is str and type(actual) is str:
         failed(_text_failure(actual, expected, what, mistake))
     if type(actual) is type(expected) and _flat(actual) and _flat(expected):
-        failed(_token_failure(list(actual), list(expected), what, mistake))  # type: ignore[call-overload]
+        failed(_row_failure(list(actual), list(expected), what, mistake, noun="item"))  # type: ignore[call-overload]
     failed(
         Failure(
             kind="value",
@@ -67,7 +67,8 @@ def expect_tokens(
     if same(got, wanted):
         passed()
         return
-    failed(_token_failure(got, wanted, what, mistake or _named(lookalikes, got, wanted, list)))
+    mistake = mistake or _named(lookalikes, got, wanted, list)
+    failed(_row_failure(got, wanted, what, mistake, noun="token"))
 
 
 def expect_text(
@@ -90,22 +91,22 @@ def expect_text(
 
 
 def _flat(value: object) -> bool:
-    """A list or tuple of plain values, which reads well as a row of tokens."""
+    """A list or tuple of plain values, which reads well as a row."""
     return type(value) in (list, tuple) and all(type(item) in SCALARS for item in value)  # type: ignore[attr-defined]
 
 
-def _token_failure(got: list[Any], wanted: list[Any], what: str, mistake: str | None) -> Failure:
+def _row_failure(got: list[Any], wanted: list[Any], what: str, mistake: str | None, *, noun: str) -> Failure:
     shown, sought = [brief(token, 60) for token in got], [brief(token, 60) for token in wanted]
     first = next((i for i, pair in enumerate(zip(got, wanted)) if not same(*pair)), min(len(got), len(wanted)))
     if first == len(got):
-        missing = plural(len(wanted) - first, "token is", "tokens are")
-        summary = f"It ends after {plural(len(got), 'token')}: {missing} missing."
+        missing = plural(len(wanted) - first, f"{noun} is", f"{noun}s are")
+        summary = f"It ends after {plural(len(got), noun)}: {missing} missing."
     elif first == len(wanted):
-        summary = f"It goes on after the last expected token: {plural(len(got) - first, 'token')} too many."
+        summary = f"It goes on after the last expected {noun}: {plural(len(got) - first, noun)} too many."
     else:
-        summary = f"The tokens differ from position {first} on: expected {sought[first]}, but it is {shown[first]}."
+        summary = f"The {noun}s differ from position {first} on: expected {sought[first]}, but it is {shown[first]}."
         if len(got) == len(wanted) and all(map(same, got[first + 1 :], wanted[first + 1 :])):
-            summary = f"One token differs, at position {first}: expected {sought[first]}, but it is {shown[first]}."
+            summary = f"One {noun} differs, at position {first}: expected {sought[first]}, but it is {shown[first]}."
     return Failure(
         kind="tokens",
         what=what,
@@ -113,13 +114,13 @@ def _token_failure(got: list[Any], wanted: list[Any], what: str, mistake: str | 
         expected=brief(wanted),
         actual=brief(got),
         facts={"length": f"{len(got)}, expected {len(wanted)}"} if len(got) != len(wanted) else {},
-        diagnosis=_token_patterns(got, wanted, first),
+        diagnosis=_row_patterns(got, wanted, first, noun),
         sequence=align(shown, sought, context=6),
         mistake=mistake,
     )
 
 
-def _token_patterns(got: list[Any], wanted: list[Any], first: int) -> list[str]:
+def _row_patterns(got: list[Any], wanted: list[Any], first: int, noun: str) -> list[str]:
     """What may have happened to a sequence, as sentences that are true."""
     kinds = {type_name(token) for token in got} - {type_name(token) for token in wanted}
     if kinds and wanted:
@@ -131,16 +132,16 @@ def _token_patterns(got: list[Any], wanted: list[Any], first: int) -> list[str]:
     numbers = all(type(token) is int for token in [*got, *wanted])
     if numbers and len(got) == len(wanted) > 1 and len({a - b for a, b in zip(got, wanted)}) == 1:
         step = got[0] - wanted[0]
-        return [f"Every id is {abs(step)} too {'large' if step > 0 else 'small'}."]
+        return [f"Every {'id' if noun == 'token' else noun} is {abs(step)} too {'large' if step > 0 else 'small'}."]
     if len(got) > 1 and sorted(map(brief, got)) == sorted(map(brief, wanted)):
-        return ["These are the expected tokens, in another order."]
+        return [f"These are the expected {noun}s, in another order."]
     if len(got) == len(wanted) > 2 and 2 * sum(map(same, got[1:], wanted)) > len(got) and same(got[1:], wanted[:-1]):
         return ["Everything is shifted by one position, later."]
     if len(got) == len(wanted) > 2 and same(got[:-1], wanted[1:]):
         return ["Everything is shifted by one position, earlier."]
     if first < len(got) > len(wanted) and same(got[len(got) - len(wanted) :], wanted):
         extra = len(got) - len(wanted)
-        return [f"{plural(extra, 'extra token stands', 'extra tokens stand')} at the start; the rest is right."]
+        return [f"{plural(extra, f'extra {noun} stands', f'extra {noun}s stand')} at the start; the rest is right."]
     return []
 
 

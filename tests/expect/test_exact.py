@@ -62,7 +62,7 @@ def test_equal_values_pass(actual, expected):
         ({"a": {1: 2}}, {"a": {1.0: 2}}, "At ['a'], the key 1.0 is missing."),
         ([[1], [2]], [[1], [2], [3]], "3 items are expected, but there are 2."),
         ((1, [2]), [1, [2]], "Expected [1, [2]] (list), but it is (1, [2]) (tuple)."),
-        ([1, 2, 3], [1, 5, 3], "One token differs, at position 1: expected 5, but it is 2."),
+        ([1, 2, 3], [1, 5, 3], "One item differs, at position 1: expected 5, but it is 2."),
         ("abc", "abd", "The text differs from character 2 on."),
         ({"w": torch.ones(2)}, {"w": torch.ones(3)}, "At ['w'], the shape is (2,), not (3,)."),
         ({"w": torch.ones(2)}, {"w": torch.ones(2).long()}, "At ['w'], the dtype is torch.float32, not torch.int64."),
@@ -131,6 +131,14 @@ def test_comparing_values_nested_without_end_is_no_crash(failure_of):
 )
 def test_patterns_of_tokens_are_named(actual, expected, words, failure_of):
     assert failure_of(expect_tokens, actual, expected).diagnosis == [words]
+
+
+def test_what_is_no_token_is_not_called_one(failure_of):
+    assert failure_of(expect_equal, [1, 2], [1, 2, 3]).summary == "It ends after 2 items: 1 item is missing."
+    assert failure_of(expect_equal, [2, 1, 3], [1, 2, 3]).diagnosis == [
+        "These are the expected items, in another order."
+    ]
+    assert failure_of(expect_equal, [2, 3], [1, 2]).diagnosis == ["Every item is 1 too large."]
 
 
 def test_tokens_that_end_early_or_late_are_counted(failure_of):
