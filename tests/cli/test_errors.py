@@ -209,5 +209,5 @@ def test_ctrl_c_that_typer_catches_is_one_line(monkeypatch, capfd):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app.Commands, "parse_args", interrupted)
-    assert entry.run(["check"]) == 130
+    assert entry.run(["hint"]) == 130
     assert capfd.readouterr().err == "Stopped.\n"

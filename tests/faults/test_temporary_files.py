@@ -47,7 +47,7 @@ def test_each_run_has_its_own_and_leaves_none(shop: Shop, tmp_path: Path, monkey
     note = f"import tempfile\nwith open({str(seen)!r}, 'a') as file:\n    file.write(tempfile.mkdtemp() + '\\n')\n"
     roots = [shop.package(average=note + "return sum(prices) / len(prices)") for _ in range(6)]
     with open_template(shop.course, cold=cold) as template, ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda root: shop.check(root, template=template, tasks={"average"}), roots))
+        results = list(pool.map(lambda root: shop.check(root, workers=template, tasks={"average"}), roots))
     assert [only(result, "test_files_stay").outcome for result in results] == ["passed"] * 6
     made = {Path(line) for line in seen.read_text(encoding="utf-8").splitlines()}
     assert {path.is_relative_to(usual) for path in made} == {True}
