@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,8 +23,9 @@ def preflight(course: Course, lesson: Lesson, root: Path, scope: set[str]) -> Pr
         if isinstance(parsed, Problem):
             return parsed
         trees[file] = parsed
+    outlines = {file: _outline(tree, course.package_name) for file, tree in trees.items()}
     for task in lesson.tasks:
-        if problem := _missing(trees[task.file], task, course.package_name):
+        if problem := _missing(outlines[task.file], task, course.package_name):
             return problem
     files = {task.file for task in lesson.tasks if task.id in scope}
     for file, tree in trees.items():
@@ -61,21 +64,50 @@ def _parse(path: Path, shown: str) -> ast.Module | Problem:
         return Problem(kind="syntax", summary=f"{shown} is nested too deeply for Python to parse.")
 
 
-def _missing(tree: ast.Module, task: Task, package: str) -> Problem | None:
-    bound = _bound_names(tree.body)
-    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+@dataclass(frozen=True)
+class _Outline:
+    """What the statements of a file define."""
+
+    bound: set[str]
+    """The names at the top; "*" for a star import."""
+    classes: dict[str, ast.ClassDef]
+    own: set[str]
+    """Classes of this file, and names that come from the learner's own package: what they inherit is unknown here."""
+
+
+def _outline(tree: ast.Module, package: str) -> _Outline:
+    classes: dict[str, ast.ClassDef] = {}
+    own: set[str] = set()
+    for node in _statements(tree.body):
+        if isinstance(node, ast.ClassDef):
+            classes[node.name] = node
+        elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] == package):
+            own.update(alias.asname or alias.name for alias in node.names)
+    return _Outline(_bound_names(tree.body), classes, own | classes.keys())
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """These, and the statements inside them, without what their expressions are made of: there are many of those."""
+    for node in body:
+        yield node
+        for block in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(node, block, []))
+        for part in (*getattr(node, "handlers", []), *getattr(node, "cases", [])):
+            yield from _statements(part.body)
+
+
+def _missing(outline: _Outline, task: Task, package: str) -> Problem | None:
     shown = f"{package}/{task.file}"
     for symbol in task.symbols:
         owner, _, name = symbol.rpartition(".")
         top = symbol.partition(".")[0]
-        if top not in bound and "*" not in bound:
-            return _not_there(shown, top, bound, task)
-        if not owner or owner not in classes:
+        if top not in outline.bound and "*" not in outline.bound:
+            return _not_there(shown, top, outline.bound, task)
+        if not owner or owner not in outline.classes:
             continue
-        inherits = any(
-            ast.unparse(base).partition(".")[0] in _local_names(tree, package) for base in classes[owner].bases
-        )
-        methods = _bound_names(classes[owner].body)
+        bases = outline.classes[owner].bases
+        inherits = any(ast.unparse(base).partition(".")[0] in outline.own for base in bases)
+        methods = _bound_names(outline.classes[owner].body)
         if name not in methods and not inherits:
             return _not_there(shown, symbol, {f"{owner}.{method}" for method in methods}, task)
     return None
@@ -110,15 +142,6 @@ def _bound_names(body: list[ast.stmt]) -> set[str]:
             names |= _bound_names(getattr(node, block, []))
         for handler in getattr(node, "handlers", []):
             names |= _bound_names(handler.body)
-    return names
-
-
-def _local_names(tree: ast.Module, package: str) -> set[str]:
-    """Classes of this file, and names that come from the learner's own package: what they inherit is unknown here."""
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] == package):
-            names.update(alias.asname or alias.name for alias in node.names)
     return names
 
 

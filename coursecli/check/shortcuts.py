@@ -31,9 +31,10 @@ def uses(tree: ast.Module, forbidden: Collection[str]) -> list[tuple[str, int]]:
     (forbidden as `builtins.sorted`) are seen through, and so is `ops = torch.ops`. A forbidden package rules out
     whatever is imported from it.
     """
-    aliases, found = _imports(tree, forbidden)
-    own = _bound(tree)
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    aliases, found = _imports(nodes, forbidden)
+    own = _bound(nodes)
+    for node in nodes:
         if not isinstance(node, ast.Attribute | ast.Name) or not isinstance(node.ctx, ast.Load):
             continue
         first, _, rest = _dotted(node).partition(".")
@@ -44,11 +45,11 @@ def uses(tree: ast.Module, forbidden: Collection[str]) -> list[tuple[str, int]]:
     return sorted(found, key=lambda use: use[1])
 
 
-def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, str], list[tuple[str, int]]]:
+def _imports(nodes: list[ast.AST], forbidden: Collection[str]) -> tuple[dict[str, str], list[tuple[str, int]]]:
     """What imported names stand for; and the imports that name something forbidden."""
     aliases: dict[str, str] = {}
     named: list[tuple[str, int]] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -62,7 +63,7 @@ def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, st
                 if alias.name == "*":
                     starred = (name for name in forbidden if name.rpartition(".")[0] == node.module)
                     aliases.update((name.rpartition(".")[2], name) for name in starred)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             first, _, rest = _dotted(node.value).partition(".")
             if first in aliases and rest:
@@ -70,10 +71,10 @@ def _imports(tree: ast.Module, forbidden: Collection[str]) -> tuple[dict[str, st
     return aliases, named
 
 
-def _bound(tree: ast.Module) -> set[str]:
+def _bound(nodes: list[ast.AST]) -> set[str]:
     """Names that the text gives a meaning of its own: they are not the built-ins of the same name."""
     bound: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.add(node.id)
         elif isinstance(node, ast.arg):
