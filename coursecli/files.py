@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from coursecli.errors import CourseError, WorkspaceError
 
+if TYPE_CHECKING:
+    import ast
+
+_PARSING = threading.Lock()
 SourceKind = Literal["utf-16", "nul", "not-utf-8", "mixed-tabs", "non-breaking-space"]
 
 
@@ -22,6 +27,20 @@ class SourceProblem(CourseError):  # noqa: N818
         super().__init__(message, remedy)
         self.kind = kind
         self.line = line
+
+
+def parsed(source: str | bytes, name: str = "<unknown>") -> ast.Module:
+    """`ast.parse`, by one thread at a time: two at once may end in a SystemError before Python 3.11.8.
+
+    The garbage collector runs within it, and what it runs can let another thread in (CPython issue 106905).
+
+    Raises:
+        SyntaxError, ValueError: as `ast.parse`.
+    """
+    import ast  # not for those who only look
+
+    with _PARSING:
+        return ast.parse(source, filename=name)
 
 
 def read_source(path: Path) -> str:

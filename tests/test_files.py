@@ -8,12 +8,14 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from coursecli.errors import WorkspaceError
-from coursecli.files import atomic_write, backup, backups_of, file_lock, sha256_file
+from coursecli.files import atomic_write, backup, backups_of, file_lock, parsed, sha256_file
 
 
 def test_atomic_write_writes_text_as_utf_8_with_its_line_ends(tmp_path: Path) -> None:
@@ -176,3 +178,23 @@ for _ in range(20):
     workers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(4)]
     assert [worker.wait(timeout=60) for worker in workers] == [0] * 4
     assert (tmp_path / "count").read_text() == "80"
+
+
+def test_threads_may_parse_at_the_same_time():
+    """Before Python 3.11.8, `ast.parse` itself fails here: the collector runs within it, and lets another thread in."""
+
+    class Gone:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            time.sleep(0)
+
+    def parse(number):
+        for _ in range(20):
+            Gone()
+        return parsed(source)
+
+    source = "\n".join(f"def f{number}(a, b=[(1, {{2: -a}})]):\n    return [x + y for x in a]" for number in range(200))
+    with ThreadPoolExecutor(4) as pool:
+        assert all(len(tree.body) == 200 for tree in pool.map(parse, range(24)))

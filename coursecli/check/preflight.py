@@ -12,7 +12,7 @@ from coursecli.check.results import Frame, Problem
 from coursecli.check.shortcuts import spellings, uses
 from coursecli.course.catalogue import Course, Lesson
 from coursecli.course.manifest import Task
-from coursecli.files import SourceProblem, read_source
+from coursecli.files import SourceProblem, parsed, read_source
 
 
 def preflight(course: Course, lesson: Lesson, root: Path, scope: set[str]) -> Problem | None:
@@ -36,7 +36,7 @@ def preflight(course: Course, lesson: Lesson, root: Path, scope: set[str]) -> Pr
 
 def _parse(path: Path, shown: str) -> ast.Module | Problem:
     try:
-        return ast.parse(read_source(path), filename=str(path))
+        return parsed(read_source(path), str(path))
     except FileNotFoundError:
         remedy = f"Bring it back: intro2llm reset {shown}"
         return Problem(kind="missing_file", summary=f"{shown} is missing.", remedy=remedy)

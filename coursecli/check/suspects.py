@@ -21,7 +21,7 @@ from coursecli.course.stubs import compose, no_task
 from coursecli.course.symbols import find, functions_in, is_overload
 from coursecli.course.variants import apply_edits
 from coursecli.errors import CourseError
-from coursecli.files import read_source
+from coursecli.files import parsed, read_source
 
 Check = Callable[[Path], CheckResult]
 """Runs the lesson's integration tests against the package in a folder."""
@@ -66,7 +66,7 @@ def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, f
             after = swap(before, compose(course, task.file, upto=owner, blank=no_task), task)
         except (OSError, CourseError, SyntaxError, KeyError):
             continue  # this part cannot be swapped: it is not there, or there is no reference to swap in
-        if ast.dump(ast.parse(before)) != ast.dump(ast.parse(after)):
+        if ast.dump(parsed(before)) != ast.dump(ast.parse(after)):
             path.write_text(after, encoding="utf-8")
             changed = True
     return changed and check(folder).passed
@@ -74,8 +74,8 @@ def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, f
 
 def swap(learner: str, reference: str, task: Task) -> str:
     """The learner's text with the symbols of a task, and what they need, as in the reference."""
-    tree = ast.parse(reference)
-    there = ast.parse(learner)
+    tree = parsed(reference)
+    there = parsed(learner)
     edits = [
         Edit(symbol=name, code=code)
         for symbol in (*task.helpers, *task.symbols)
@@ -100,7 +100,7 @@ def _code(reference: str, tree: ast.Module, symbol: str, *, whole: bool) -> Iter
 
 def _with_imports(source: str, reference: ast.Module) -> str:
     """`source` with those imports of the reference that it lacks, before its first statement."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     present = {ast.unparse(node) for node in tree.body}
     imports = (node for node in reference.body if isinstance(node, ast.Import | ast.ImportFrom))
     missing = [text for node in imports if (text := ast.unparse(node)) not in present]

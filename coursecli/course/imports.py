@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 
+from coursecli.files import parsed
+
 LINE_LENGTH = 120
 """Past this, an import is written with one name a line."""
 
@@ -66,7 +68,7 @@ def import_lines(tree: ast.Module, names: Collection[str]) -> list[str]:
 def drop_imports(source: str, unused: Collection[str]) -> str:
     """`source` without the top-level imports of these names."""
     lines = source.split("\n")
-    for node in reversed(ast.parse(source).body):
+    for node in reversed(parsed(source).body):
         if not isinstance(node, Import):
             continue
         left = [alias for alias in node.names if bound(alias) not in unused]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from coursecli.course.editor import Editor, plain
 from coursecli.course.imports import bound_names, import_lines, imported_names, names_used
 from coursecli.course.symbols import Symbol, comments_above, symbols, tail
+from coursecli.files import parsed
 
 
 @dataclass
@@ -27,10 +28,10 @@ def merge(yours: str, before: str, after: str) -> Merged:
     A name that `yours` defines already is left alone, whatever it is there. When `yours` does not parse, all of it is.
     """
     try:
-        theirs = ast.parse(plain(yours))
+        theirs = parsed(plain(yours))
     except (SyntaxError, ValueError) as error:
         return Merged(yours, problems=[f"{reason(error)}, so nothing was added"])
-    old, new = ast.parse(before), ast.parse(after)
+    old, new = parsed(before), parsed(after)
     known = {symbol.name for symbol in symbols(old)}
     taken = {symbol.name for symbol in symbols(theirs)} | bound_names(theirs)
     offered = [
@@ -48,7 +49,7 @@ def add(
 ) -> None:
     """Append these symbols of the text `after`, and the imports (needed, or in `imports`) that the file lacks."""
     homes = {symbol.name: symbol for symbol in symbols(theirs)}
-    new = ast.parse(after)
+    new = parsed(after)
     below = bound_names(new) - imported_names(new)
     source = after.split("\n")
     needed = set(imports)
@@ -82,7 +83,7 @@ def finish(editor: Editor, result: Merged) -> Merged:
         return result
     text = editor.text()
     try:
-        ast.parse(plain(text))
+        parsed(plain(text))
     except SyntaxError as error:
         return Merged(result.text, problems=[f"{reason(error)} after adding {result.added[0]}, so nothing was added"])
     return Merged(text, result.added, result.problems)

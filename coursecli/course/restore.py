@@ -9,6 +9,7 @@ from coursecli.course.editor import Editor, plain
 from coursecli.course.imports import names_used
 from coursecli.course.merge import Merged, add, finish, reason
 from coursecli.course.symbols import Symbol, find, reindent, symbols, tail
+from coursecli.files import parsed
 
 
 def restore(yours: str, offered: str, names: Collection[str]) -> Merged:
@@ -18,10 +19,10 @@ def restore(yours: str, offered: str, names: Collection[str]) -> Merged:
     definitions refer to comes with them where `yours` lacks it. `added` names everything that was put in.
     """
     try:
-        theirs = ast.parse(plain(yours))
+        theirs = parsed(plain(yours))
     except (SyntaxError, ValueError) as error:
         return Merged(yours, problems=[f"{reason(error)}, so nothing was changed"])
-    new = ast.parse(offered)
+    new = parsed(offered)
     mine = {symbol.name for symbol in symbols(theirs)}
     there = [symbol.name for symbol in symbols(new)]
     asked = {_home(name, mine) for name in names if name in there}

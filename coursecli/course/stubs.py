@@ -21,7 +21,7 @@ from coursecli.course.symbols import (
     tail,
 )
 from coursecli.errors import ContentError
-from coursecli.files import read_source
+from coursecli.files import parsed, read_source
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def owners(course: Course, file: str) -> list[Owner]:
 def definitions_of(course: Course, file: str, tasks: list[Task]) -> list[str]:
     """The symbols and helpers of these tasks; of a class in which other tasks have parts, only the tasks' functions."""
     listed = {name: part.task.id for part in owners(course, file) for name in part.task.symbols}
-    tree = ast.parse(read_source(course.solutions_dir / file))
+    tree = parsed(read_source(course.solutions_dir / file))
     found: list[str] = []
     for task in tasks:
         for name in task.symbols if task.file == file else ():
@@ -86,7 +86,7 @@ def compose(
     path = course.solutions_dir / file
     try:
         source = read_source(path)
-        present = {symbol.name for symbol in symbols(ast.parse(source))}
+        present = {symbol.name for symbol in symbols(parsed(source))}
     except OSError as error:
         raise ContentError(f"{path}: cannot be read: {error.strerror}") from error
     except SyntaxError as error:
@@ -135,7 +135,7 @@ def blank_bodies(source: str, labels: Mapping[str, str | None]) -> str:
             function in it that has no entry of its own.
     """
     lines = source.split("\n")
-    for symbol in reversed(symbols(ast.parse(source))):
+    for symbol in reversed(symbols(parsed(source))):
         label = labels.get(_nearest(symbol.name, labels))
         if label is None or not isinstance(symbol.node, Function) or is_overload(symbol.node):
             continue
@@ -151,7 +151,7 @@ def without(source: str, names: Collection[str], *, imports: bool = False) -> st
     """
     removed_use: set[str] = set()
     while True:
-        tree = ast.parse(source)
+        tree = parsed(source)
         doomed = next((symbol for symbol in symbols(tree) if symbol.name in names), None)
         if doomed is None:
             break
@@ -159,7 +159,7 @@ def without(source: str, names: Collection[str], *, imports: bool = False) -> st
         source = _cut(source, tree, doomed)
     if not imports or not removed_use:
         return source
-    return drop_imports(source, removed_use - names_used(ast.parse(source)))
+    return drop_imports(source, removed_use - names_used(parsed(source)))
 
 
 def _nearest(name: str, labels: Collection[str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 from coursecli.course.catalogue import Lesson
 from coursecli.errors import ContentError
+from coursecli.files import parsed
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,19 @@ def read_suites(lesson: Lesson) -> list[TestCase]:
     Raises:
         ContentError: a suite is missing or does not parse.
     """
-    return [case for path in lesson.suites for case in _read_suite(path)]
+    return [case for path in lesson.suites for case in _read_suite(path, *_version(path))]
 
 
-def _read_suite(path: Path) -> list[TestCase]:
+def _version(path: Path) -> tuple[int, int]:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size
+    return 0, 0
+
+
+@lru_cache(maxsize=128)
+def _read_suite(path: Path, changed: int, size: int) -> tuple[TestCase, ...]:
+    """With the time of its last change: whoever watches reads a suite once, and again when its author has saved it."""
     module = parse_suite(path)
     module_marks = [
         mark
@@ -59,13 +71,13 @@ def _read_suite(path: Path) -> list[TestCase]:
         integration = any(_mark(mark, "integration") is not None for mark in marks)
         task = next((name for mark in marks if (name := _mark(mark, "task"))), "")
         cases.append(TestCase(suite_name(path), node.name, task, title, integration, node.lineno))
-    return cases
+    return tuple(cases)
 
 
 def parse_suite(path: Path) -> ast.Module:
     """The syntax tree of a suite. Raises ContentError when it cannot be read or does not parse."""
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return parsed(path.read_bytes(), str(path))
     except OSError as error:
         raise ContentError(f"{path}: cannot be read: {error.strerror}") from error
     except SyntaxError as error:

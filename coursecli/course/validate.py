@@ -17,7 +17,7 @@ from coursecli.course.suites import parse_suite, read_suites
 from coursecli.course.symbols import find, functions_in, symbols
 from coursecli.course.variants import plant
 from coursecli.errors import ContentError
-from coursecli.files import read_source
+from coursecli.files import parsed, read_source
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _TASK_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -81,7 +81,7 @@ def _references(course: Course, lesson: Lesson) -> Iterator[str]:
             yield f"{where}: the file {file!r} is not in {course.solutions_dir}"
             continue
         compose(course, file)  # raises when a symbol is missing
-        tree = ast.parse(read_source(path))
+        tree = parsed(read_source(path))
         if find(tree, "__all__"):
             yield f"{path}: has __all__, which would name what learners do not have yet"
         for task in lesson.tasks:
@@ -101,7 +101,7 @@ def _absent_uses(course: Course, lesson: Lesson, file: str, reference: ast.Modul
     """Names in the file as of this lesson that only later lessons, or the helpers of its tasks, define."""
     path = course.solutions_dir / file
     for blank, why in ((no_task, "a later lesson brings"), (every_task, "is a helper, which learners do not have")):
-        tree = ast.parse(compose(course, file, upto=lesson, blank=blank))
+        tree = parsed(compose(course, file, upto=lesson, blank=blank))
         absent = bound_names(reference) - bound_names(tree)
         members = _members(reference) - _members(tree)
         for node in ast.walk(tree):

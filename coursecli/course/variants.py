@@ -21,6 +21,7 @@ from coursecli.course.symbols import (
     tail,
 )
 from coursecli.errors import ContentError
+from coursecli.files import parsed
 
 _WHOLE = re.compile(r"(async\s+def|def|class)\s|@")
 
@@ -33,7 +34,7 @@ def plant(source: str, variant: Variant) -> str:
     """
     try:
         planted = apply_edits(source, variant.edits)
-        tree = ast.parse(planted)
+        tree = parsed(planted)
         defined = {symbol.name for symbol in symbols(tree)} | bound_names(tree)
     except SyntaxError as error:
         line = (error.text or "").strip()
@@ -57,7 +58,7 @@ def apply_edits(source: str, edits: Iterable[Edit]) -> str:
         KeyError: the class to add a method to is not there.
     """
     for edit in edits:
-        tree = ast.parse(source)
+        tree = parsed(source)
         found = [symbol for symbol in find(tree, edit.symbol) if not is_overload(symbol.node)]
         source = _replace(source, found[0], edit.code) if found else _add(source, tree, edit)
     return source

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from coursecli.course import symbols
 from coursecli.errors import CourseError
-from coursecli.files import read_source
+from coursecli.files import parsed, read_source
 from coursecli.render.console import visible
 
 CONTEXT = 2
@@ -41,7 +41,7 @@ def places(file: Path, names: list[str]) -> list[tuple[str, int]]:
     A constructor is left out when there is anything else: it is rarely where a wrong value comes from.
     """
     try:
-        tree = ast.parse(read_source(file))
+        tree = parsed(read_source(file))
     except (OSError, CourseError, SyntaxError, ValueError):
         return []
     found = [(each.name, _first_line(each.node)) for name in names for each in symbols.functions_in(tree, name)]
@@ -58,7 +58,7 @@ def _first_line(node: ast.stmt) -> int:
 def definitions(source: str, names: list[str]) -> str:
     """The text of the named definitions, in the order of the file; the whole text when it does not parse."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return source
     lines = source.splitlines()
