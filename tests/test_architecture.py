@@ -18,7 +18,8 @@ LAYERS = [
     {"progress", "warm"},
     {"render", "watch"},
     {"author"},
-    {"cli", "tui", "grade"},
+    {"tui", "grade"},
+    {"cli"},
     {"__main__"},
 ]
 """A part may import what stands in its own layer's folder or in a layer above it in this list."""

@@ -114,6 +114,11 @@ class CheckResult(msgspec.Struct, kw_only=True):
     suspects: list[Suspect] = []
     versions: dict[str, str] = {}
 
+    @property
+    def interrupted(self) -> bool:
+        """Somebody ended the check: it says nothing about the code, so it is not stored."""
+        return self.problem is not None and self.problem.kind == "interrupted"
+
     def task_passed(self, task: str) -> bool:
         """Whether every test of the task passed (and it has one)."""
         outcomes = [test.outcome for test in self.tests if test.task == task]

@@ -66,7 +66,7 @@ def _passes_with(course: Course, parts: list[tuple[Lesson, Task]], root: Path, f
             after = swap(before, compose(course, task.file, upto=owner, blank=no_task), task)
         except (OSError, CourseError, SyntaxError, KeyError):
             continue  # this part cannot be swapped: it is not there, or there is no reference to swap in
-        if ast.dump(parsed(before)) != ast.dump(ast.parse(after)):
+        if ast.dump(parsed(before)) != ast.dump(parsed(after)):
             path.write_text(after, encoding="utf-8")
             changed = True
     return changed and check(folder).passed

@@ -17,7 +17,7 @@ from coursecli.cli.context import Action, Context, Options
 
 SECTIONS = {
     "Every day": ["init", "start", "check", "watch", "hint", "next"],
-    "Look": ["status", "list", "read", "doctor", "workers"],
+    "Look": ["dashboard", "status", "list", "read", "doctor", "workers"],
     "Change": ["reset", "solution", "skip"],
     "Your model": ["train", "runs", "eval", "generate", "chat", "import", "export", "bench"],
     "Authors": ["dev"],

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from coursecli.check.results import CheckResult
-from coursecli.check.run import check_lesson
 from coursecli.check.verdict import first_failure
 from coursecli.cli.context import Context
 from coursecli.course.mistakes import load_mistakes
 from coursecli.course.suites import read_suites
 from coursecli.course.workspace import remember
 from coursecli.errors import CourseError
-from coursecli.progress.evidence import gather
+from coursecli.progress.recorded import doubtful, recorded_check
 from coursecli.render.console import clean
 from coursecli.render.progress import CheckProgress
 from coursecli.render.results import ResultView, passed_view, task_passed_view
@@ -43,7 +43,7 @@ def check(
     before = context.state()
     background = background_of(context, cold=cold)
     result, unsaved = run(context, lesson, task, quiet=as_json, workers=background)
-    if interrupted(result):
+    if result.interrupted:
         context.say("Stopped. Nothing is running any more, and your progress is as it was.")
         return INTERRUPTED
     if as_json:
@@ -84,26 +84,20 @@ def run(
     Returns:
         the result, and why it could not be stored, if so: it is worth showing all the same.
     """
-    evidence = gather(context.course, lesson, context.workspace.package)
-    tasks = {task.id} if task else None
-    root = context.workspace.root
+    check_it = partial(
+        recorded_check,
+        context.course,
+        lesson,
+        context.workspace,
+        tasks={task.id} if task else None,
+        record=lambda result, evidence: context.store.record_attempt(result, evidence),
+        workers=workers,
+    )
     if quiet:
-        result = check_lesson(context.course, lesson, root, tasks=tasks, workers=workers)
-    else:
-        title = task.title if task else lesson.short
-        with CheckProgress(context.console, title, read_suites(lesson)) as progress:
-            result = check_lesson(context.course, lesson, root, tasks=tasks, workers=workers, listener=progress)
-    if interrupted(result):
-        return result, None
-    try:
-        context.store.record_attempt(result, evidence)
-    except CourseError as error:
-        return result, error
-    return result, None
-
-
-def interrupted(result: CheckResult) -> bool:
-    return result.problem is not None and result.problem.kind == "interrupted"
+        return check_it()
+    title = task.title if task else lesson.short
+    with CheckProgress(context.console, title, read_suites(lesson)) as progress:
+        return check_it(listener=progress)
 
 
 def show_failure(context: Context, lesson: Lesson, result: CheckResult, *, show_all: bool) -> None:
@@ -148,21 +142,12 @@ def regression_line(lesson: Lesson) -> Text:
     return Text.assemble(("\n✗ ", "bad"), clean(words), " ", (f"intro2llm check {lesson.short}", "command"))
 
 
-def doubtful(state: CourseState, lesson: Lesson) -> list[Lesson]:
-    """The other lessons that passed before their files were changed, once this one passes."""
-    entry = state.lesson(lesson)
-    if not (entry.ever_passed and entry.passes_now):
-        return []
-    others = (entry for entry in state.lessons if entry.lesson.id != lesson.id)
-    return [entry.lesson for entry in others if entry.ever_passed and entry.passes_now is None]
-
-
 def look_again(context: Context, lessons: list[Lesson], workers: Workers | None = None) -> list[Lesson]:
     """Check these; returns those that fail now."""
     regressed = []
     for lesson in lessons:
         result, _ = run(context, lesson, workers=workers)
-        if interrupted(result):
+        if result.interrupted:
             raise KeyboardInterrupt
         if not result.passed:
             regressed.append(lesson)

@@ -13,7 +13,22 @@ from coursecli.cli.context import Action, Context
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`, in the order in which a learner meets them."""
-    for command in (init, start, check, watch, hint, next_, status, list_, read, doctor, reset, solution, skip):
+    for command in (
+        init,
+        start,
+        check,
+        watch,
+        hint,
+        next_,
+        dashboard,
+        status,
+        list_,
+        read,
+        doctor,
+        reset,
+        solution,
+        skip,
+    ):
         app.command(command.__name__.rstrip("_"))(command)
 
 
@@ -179,6 +194,23 @@ def next_(ctx: typer.Context) -> Action:
     from coursecli.cli import work
 
     return partial(work.go_on, _context(ctx))
+
+
+def dashboard(
+    ctx: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="In a browser of this machine. Needs: intro2llm[web]")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="With --web: where it listens.")] = 8642,
+) -> Action:
+    """The course on one screen: lessons, checks as you save, hints, runs, a chat with your model.
+
+    \b
+    Example:
+      intro2llm dashboard
+      intro2llm dashboard --web
+    """
+    from coursecli.cli import dashboard as dashboard_module
+
+    return partial(dashboard_module.dashboard, _context(ctx), web=web, port=port)
 
 
 def list_(

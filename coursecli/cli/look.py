@@ -7,7 +7,11 @@ from coursecli.errors import WorkspaceError
 
 
 def home(context: Context) -> int:
-    """Where you are, and the one next command; outside any workspace, how to make one."""
+    """The dashboard, for a person in a terminal who has a workspace. Else where you are, and the one next command."""
+    if _watched(context):
+        from coursecli.cli.dashboard import dashboard
+
+        return dashboard(context)
     from coursecli.course.workspace import last_used
     from coursecli.render.overview import home_view
 
@@ -27,6 +31,24 @@ def home(context: Context) -> int:
         return 0
     context.console.print(home_view(context.course, state))
     return 0
+
+
+def _watched(context: Context) -> bool:
+    """Whether a person sits at a terminal that is large enough, and has a workspace that can be opened."""
+    import sys
+
+    from coursecli.render.console import is_terminal
+
+    if context.options.plain or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        return False
+    import shutil
+
+    from coursecli.tui.pages import is_too_small
+
+    try:
+        return not is_too_small(*shutil.get_terminal_size()) and context.workspace.root.is_dir()
+    except WorkspaceError:
+        return False
 
 
 def status(context: Context) -> int:

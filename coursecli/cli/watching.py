@@ -20,16 +20,17 @@ from coursecli.check.results import CheckResult, TestResult
 from coursecli.check.verdict import first_failure
 from coursecli.cli import checking
 from coursecli.cli.context import Context
-from coursecli.cli.editor import editor_command
 from coursecli.cli.keys import Keys, can_read_keys
 from coursecli.course.suites import read_suites
 from coursecli.course.workspace import remember
-from coursecli.errors import CourseError, EnvironmentProblem, WorkspaceError
+from coursecli.errors import CourseError, EnvironmentProblem, UsageError, WorkspaceError
 from coursecli.isolate.launcher import KILL_SECONDS
+from coursecli.progress.recorded import doubtful
 from coursecli.render.console import clean
 from coursecli.render.progress import CheckProgress
 from coursecli.render.source import places
 from coursecli.watch.checker import Began, Checker, Done, Failed, Message, Step, Told, steps_for
+from coursecli.watch.editor import chosen_editor, start_apart
 from coursecli.watch.inbox import Inbox
 from coursecli.watch.saves import Notices, Saves, needs_polling, suffixes_of
 
@@ -229,7 +230,7 @@ class Watcher:
                 checking.show_failure(self._context, step.lesson, result, show_all=False)
             elif step.tasks is None:
                 checking.print_pass(self._context, self._before, step.lesson, None)
-                others = checking.doubtful(self._context.state(), step.lesson)
+                others = doubtful(self._context.state(), step.lesson)
                 self._checker.add([Step(lesson, again=True) for lesson in others])
         if done.last and not (step.again and result.passed):
             self._foot()
@@ -310,15 +311,21 @@ class Watcher:
 
     def _open(self) -> None:
         file, line = self._place()
-        command = editor_command(file, line)
+        editor = chosen_editor()
+        if editor is None:
+            raise UsageError("There is no editor here.", "Name yours, for example: export EDITOR=nano")
+        command = editor.opening(file, line)
         self._show_progress(None)
         assert self._keys is not None
         try:
+            if editor.windowed:
+                start_apart(command)
+                return
             with self._keys.lent():
                 subprocess.run(command, check=False)
         except OSError as error:
             raise EnvironmentProblem(
-                f"{command[0]} cannot be started: {error.strerror}.",
+                f"{editor.name} cannot be started: {error.strerror}.",
                 "Name your editor, for example: export EDITOR=nano",
             ) from error
 

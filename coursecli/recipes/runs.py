@@ -143,15 +143,27 @@ def read_metrics(folder: Path) -> Metrics:
     held_out: dict[int, Point] = {}
     damaged = 0
     for line in _lines(folder / METRICS):
-        step = None if line is None else _field(line, "step", int)
-        if line is None or step is None:
+        measured = points_of(line)
+        if measured is None:
             damaged += 1
             continue
-        for points, before in ((training, ""), (held_out, "eval_")):
-            if (loss := _number(line, f"{before}loss")) is not None:
-                points[step] = Point(step, loss, _number(line, f"{before}bits_per_byte"))
+        for points, point in zip((training, held_out), measured):
+            if point is not None:
+                points[point.step] = point
     ordered = [[points[step] for step in sorted(points)] for points in (training, held_out)]
     return Metrics(training=ordered[0], held_out=ordered[1], damaged=damaged)
+
+
+def points_of(line: dict[str, Any] | None) -> tuple[Point | None, Point | None] | None:
+    """What a line of metrics.jsonl says of the loss in training, and on held-out text. None for a line that is none."""
+    step = None if line is None else _field(line, "step", int)
+    if line is None or step is None:
+        return None
+    losses = [(before, _number(line, f"{before}loss")) for before in ("", "eval_")]
+    training, held_out = (
+        None if loss is None else Point(step, loss, _number(line, f"{before}bits_per_byte")) for before, loss in losses
+    )
+    return training, held_out
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -198,7 +210,7 @@ def flattened(table: dict[Any, Any], before: str = "") -> Iterator[tuple[str, An
 
 def _object(file: Path) -> dict[str, Any] | None:
     try:
-        return _decoded(file.read_bytes())
+        return decoded(file.read_bytes())
     except OSError:
         return None
 
@@ -211,10 +223,11 @@ def _lines(file: Path) -> Iterator[dict[str, Any] | None]:
         return
     for line in content.split(b"\n"):
         if line.strip():
-            yield _decoded(line)
+            yield decoded(line)
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def decoded(text: bytes) -> dict[str, Any] | None:
+    """The object that a piece of JSON stands for; None if it is none."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -129,10 +129,10 @@ def test_the_keys(learner, watching, tmp_path):
 
 
 def test_without_an_editor_o_says_so(learner, watching):
-    with watching(EDITOR="", VISUAL="") as terminal:
+    with watching(EDITOR="", VISUAL="", PATH=str(learner.folder)) as terminal:
         terminal.wait_for(KEYS)
         terminal.type("o")
-        terminal.wait_for("No editor is named. Name yours, for example: export EDITOR=nano")
+        terminal.wait_for("There is no editor here. Name yours, for example: export EDITOR=nano")
         terminal.type("q")
         assert terminal.wait() == 0
 

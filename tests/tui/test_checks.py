@@ -1,0 +1,141 @@
+"""Checks in the dashboard: the same verdict, stored the same way; a hung one never takes a key."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from coursecli.progress.store import Attempt, Store
+from coursecli.tui.watcher import EVERY_SECONDS
+from coursecli.tui.widgets.course_tree import CourseTree
+from tests.checking import wait_until
+from tests.conftest import Learner
+from tests.tui.conftest import FAILING, RIGHT, Running, desk_of, home_of, said, settled, shown, until
+
+HANGS = "while True:\n    pass"
+
+
+def attempts(learner: Learner) -> list[Attempt]:
+    with Store.open(learner.workspace / ".intro2llm" / "progress.db", read_only=True) as store:
+        return store.attempts()
+
+
+async def test_the_verdict_is_that_of_the_command_and_stored_alike(learner: Learner, opened: Running) -> None:
+    learner.write("discount", FAILING)
+    command = learner("check")
+    async with opened(desk_of(learner), (120, 50)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "0 of 11 tests pass" in said(pilot))
+        await settled(pilot)
+        verdict = shown(pilot, "verdict")
+    for words in (
+        "A known mistake: returns what is taken off",
+        "Expected 60.0, but it is 20.0.",
+        "toyshop/prices.py:16",
+    ):
+        assert words in verdict and words in command.text
+    by_command, by_dashboard = attempts(learner)
+    for name in ("lesson", "whole_lesson", "passed", "problem", "evidence", "versions", "tasks"):
+        assert getattr(by_command, name) == getattr(by_dashboard, name)
+
+
+async def test_one_task_is_checked_alone(learner: Learner, opened: Running) -> None:
+    learner.write("discount", RIGHT)
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("down")
+        await settled(pilot, moved=True)
+        await pilot.press("c")
+        await until(pilot, lambda: "A discount: passed" in said(pilot))
+        await settled(pilot)
+        assert "1 of 4 tasks of lesson01 pass" in shown(pilot, "verdict")
+    assert attempts(learner)[-1].tasks == {"discount": "passed"}
+
+
+async def test_a_hung_check_takes_no_key_and_x_stops_it(learner: Learner, opened: Running) -> None:
+    learner.write("discount", HANGS)
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "1/11" in said(pilot))
+        await pilot.press("1", "down", "down")
+        await pilot.pause()
+        target = home_of(pilot).query_one(CourseTree).target
+        assert target is not None and target.task is not None and target.task.id == "average"
+        await pilot.press("2")
+        await until(pilot, lambda: "their sum divided by n" in shown(pilot, "reader"))
+        assert "1/11" in said(pilot), "the check still runs"
+        await pilot.press("x")
+        await until(pilot, lambda: "Stopped" in said(pilot))
+    assert attempts(learner) == []
+
+
+async def test_a_save_is_checked_and_ends_the_check_of_what_was_there_before(learner: Learner, opened: Running) -> None:
+    learner.write("discount", HANGS)
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "1/11" in said(pilot))
+        file = learner.file("prices.py")
+        file.write_text(
+            file.read_text(encoding="utf-8").replace("    while True:\n        pass", f"    {FAILING}"), "utf-8"
+        )
+        await until(pilot, lambda: "0 of 11" in said(pilot))
+        await settled(pilot)
+        assert "returns what is taken off" in shown(pilot, "verdict")
+        other = file.with_suffix(".new")  # as editors do: write beside, then rename
+        other.write_text(file.read_text(encoding="utf-8").replace(FAILING, RIGHT.replace("\n", "\n    ")), "utf-8")
+        other.replace(file)
+        await until(pilot, lambda: "2 of 11" in said(pilot))
+    assert [attempt.tasks["discount"] for attempt in attempts(learner)] == ["failed", "undecided"]
+    assert attempts(learner)[1].problem is None
+
+
+async def test_w_leaves_saves_alone(learner: Learner, opened: Running) -> None:
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("w")
+        learner.write("discount", FAILING)
+        await pilot.pause(4 * EVERY_SECONDS)
+        assert home_of(pilot).checker.running is None
+    assert attempts(learner) == []
+
+
+async def test_what_the_learner_prints_is_data(learner: Learner, opened: Running) -> None:
+    learner.write("discount", r"print('\x1b[2J[red]loud[/red] [@click=app.quit]x[/]')" + f"\n{FAILING}")
+    async with opened(desk_of(learner), (120, 60)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "0 of 11" in said(pilot))
+        await settled(pilot)
+        assert r"\x1b[2J[red]loud[/red] [@click=app.quit]x[/]" in shown(pilot, "verdict")
+
+
+async def test_the_code_page_shows_the_line_that_raised(learner: Learner, opened: Running) -> None:
+    learner.write("discount", "rest = 1 - percent / 100\nreturn prise * rest")
+    async with opened(desk_of(learner), (80, 24)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "of 11" in said(pilot))
+        await pilot.press("4")
+        await settled(pilot)
+        assert "❱ 17 return prise * rest" in shown(pilot, "reader")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
+async def test_leaving_during_a_check_leaves_no_process(learner: Learner, opened: Running) -> None:
+    learner.write("discount", HANGS)
+    package = str(learner.workspace)
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "1/11" in said(pilot))
+        assert working_in(package)
+        await pilot.press("q")
+    assert wait_until(lambda: not working_in(package))
+
+
+def working_in(folder: str) -> list[int]:
+    """The processes whose current folder this is."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and str((entry / "cwd").readlink()) == folder:
+                found.append(int(entry.name))
+    return found
