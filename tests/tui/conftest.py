@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from coursecli.course.catalogue import load_course
 from coursecli.course.workspace import open_workspace
@@ -41,6 +42,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the user's settings nor the user's terminal reach the pictures."""
     monkeypatch.setenv("INTRO2LLM_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("INTRO2LLM_COLD", "1")  # no process is left behind
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda self: None)  # a picture does not blink
     for name in ("NO_COLOR", "COLORFGBG", "VISUAL", "EDITOR", "TERM_PROGRAM"):
         monkeypatch.delenv(name, raising=False)
 

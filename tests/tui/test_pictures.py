@@ -9,7 +9,6 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from coursecli.check.run import check_lesson
 from coursecli.progress.recorded import Recorded
@@ -65,7 +64,6 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 async def take(pilot: Pilot[None], checked: Checked) -> None:
     """As if the check had just ended."""
     home = home_of(pilot)
-    home.query_one(Input).cursor_blink = False
     home.post_message(CheckEnded(Target(home.desk.course.lessons[0]), checked[1]))
     await pilot.pause()
     await settled(pilot)
