@@ -63,11 +63,14 @@ def answers(link: str) -> bool:
 def test_it_serves_on_the_loopback_address_until_it_is_stopped(learner: Learner) -> None:
     import re
     import signal
+    import socket
     import urllib.error
     import urllib.request
 
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     process = subprocess.Popen(
-        [learner.program, "dashboard", "--web", "--port", "18642"],
+        [learner.program, "dashboard", "--web", "--port", str(port)],
         cwd=learner.workspace,
         env=learner.environment,
         stdout=subprocess.PIPE,
@@ -75,13 +78,13 @@ def test_it_serves_on_the_loopback_address_until_it_is_stopped(learner: Learner)
     )
     assert process.stdout is not None
     try:
-        link = re.search(r"http://127\.0\.0\.1:18642/\?key=\S+", process.stdout.readline())
+        link = re.search(rf"http://127\.0\.0\.1:{port}/\?key=\S+", process.stdout.readline())
         assert link is not None
         assert wait_until(lambda: answers(link[0]))
         with urllib.request.urlopen(link[0]) as page:
             assert page.status == 200 and b"intro2llm" in page.read()
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen("http://127.0.0.1:18642/")
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) in (0, 130)
