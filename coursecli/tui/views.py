@@ -98,7 +98,8 @@ def code_page(place: Place, *, dark: bool) -> RenderableType:
     )
 
 
-CODE_HEADER_LINES = 2
+POINTER = "❱"
+"""What stands before the marked line of a code page."""
 
 
 def place_of(desk: Desk, target: Target, recorded: Recorded | None) -> Place:

@@ -11,6 +11,7 @@ import pytest
 from coursecli.progress.store import Attempt, Store
 from coursecli.tui.watcher import EVERY_SECONDS
 from coursecli.tui.widgets.course_tree import CourseTree
+from coursecli.tui.widgets.rich_view import RichView
 from tests.checking import wait_until
 from tests.conftest import Learner
 from tests.tui.conftest import FAILING, RIGHT, Running, desk_of, home_of, said, settled, shown, until
@@ -117,6 +118,23 @@ async def test_the_code_page_shows_the_line_that_raised(learner: Learner, opened
         await pilot.press("4")
         await settled(pilot)
         assert "❱ 17 return prise * rest" in shown(pilot, "reader")
+
+
+async def test_the_code_page_goes_to_that_line_from_a_page_that_needs_no_scrollbar(
+    learner: Learner, opened: Running
+) -> None:
+    learner.write("discount", "rest = 1 - percent / 100\n" + "# far down\n" * 80 + "return prise * rest")
+    async with opened(desk_of(learner), (110, 34)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "of 11" in said(pilot))
+        await pilot.press("3")
+        await settled(pilot)
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("4")
+        await settled(pilot)
+        reader = home_of(pilot).query_one("#reader", RichView)
+        row = next(row for row, text in enumerate(reader.text.splitlines()) if text.startswith("❱"))
+        assert 0 <= row - reader.scroll_offset.y < reader.size.height
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")

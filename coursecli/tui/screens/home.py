@@ -229,7 +229,7 @@ class Home(Screen[None]):
                 reader.show(
                     lambda width: views.safe(partial(views.code_page, where, dark=dark)),
                     place=f"code {where.file}",
-                    line=where.line + views.CODE_HEADER_LINES,
+                    at=views.POINTER,
                 )
             case "solution":
                 reader.show(

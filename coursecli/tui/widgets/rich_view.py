@@ -58,7 +58,7 @@ class RichView(ScrollView, can_focus=True):
         strips: list[Strip]
         width: int
         keep: bool
-        line: int | None
+        at: str | None
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -66,15 +66,18 @@ class RichView(ScrollView, can_focus=True):
         self._made: Maker | None = None
         self._strips: list[Strip] = []
         self._width = 0
-        self._put_off: tuple[bool, int | None] | None = None
-        """How to lay it out when it has a place."""
+        self._wish: tuple[bool, str | None] | None = None
+        """Where to scroll to (`keep`, `at`), until it is laid out: it may have no place yet, and it takes time."""
         self._place: str | None = None
         """What is shown, by name: as long as it is the same, the scroll position stays."""
 
-    def show(self, maker: Maker, *, place: str, line: int | None = None) -> None:
-        """Show something. What has the same `place` as before stays where it was scrolled to; `line` moves there."""
+    def show(self, maker: Maker, *, place: str, at: str | None = None) -> None:
+        """Show something. What has the same `place` as before stays where it was scrolled to.
+
+        With `at` it is scrolled to the first row that begins with this.
+        """
         self._maker = maker
-        self._lay_out(place == self._place, line)
+        self._lay_out(place == self._place, at)
         self._place = place
 
     @property
@@ -88,8 +91,8 @@ class RichView(ScrollView, can_focus=True):
         return "\n".join(strip.text.rstrip() for strip in self._strips)
 
     def on_resize(self) -> None:
-        if self._put_off is not None:
-            self._lay_out(*self._put_off)
+        if self._wish is not None:
+            self._lay_out(*self._wish)
         elif self._columns != self._width:
             self._lay_out(True, None)
 
@@ -97,30 +100,32 @@ class RichView(ScrollView, can_focus=True):
     def _columns(self) -> int:
         return max(LEAST_WIDTH, self.scrollable_content_region.width)
 
-    def _lay_out(self, keep: bool, line: int | None) -> None:
+    def _lay_out(self, keep: bool, at: str | None) -> None:
         if self._maker is None:
             return
+        self._wish = (keep, at)
         if not self.size.width:  # it is hidden: on_resize comes as soon as there is a place for it
-            self._put_off = (keep, line)
             return
-        self._put_off = None
         self._width = self._columns
-        job = partial(self._make, self._maker, self._width, keep, line)
+        job = partial(self._make, self._maker, self._width, keep, at)
         self.run_worker(job, group=f"view-{id(self)}", exclusive=True, thread=True)
 
-    def _make(self, maker: Maker, width: int, keep: bool, line: int | None) -> None:
+    def _make(self, maker: Maker, width: int, keep: bool, at: str | None) -> None:
         worker = get_current_worker()
         strips = laid_out(maker(width), width)
         if not worker.is_cancelled:
-            self.post_message(self.LaidOut(maker, strips, width, keep, line))
+            self.post_message(self.LaidOut(maker, strips, width, keep, at))
 
     def on_rich_view_laid_out(self, made: LaidOut) -> None:
         if made.maker is not self._maker or made.width != self._width:
             return  # something else is wanted by now
         self._made, self._strips = made.maker, made.strips
         self.virtual_size = Size(made.width, len(made.strips))
-        if made.line is not None:
-            self.scroll_to(y=max(0, made.line - self.size.height // 3), animate=False, immediate=True)
+        self._wish = None
+        rows = (row for row, strip in enumerate(made.strips) if made.at and strip.text.startswith(made.at))
+        row = next(rows, None)
+        if row is not None:  # by force: the scrollbar of what was shown before may be missing still
+            self.scroll_to(y=max(0, row - self.size.height // 3), animate=False, immediate=True, force=True)
         elif not made.keep:
             self.scroll_home(animate=False, immediate=True)
         self.refresh()
