@@ -13,12 +13,28 @@ from pathlib import Path
 
 FAMILIES = {
     "goto": ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf"),
-    "colon": ("subl", "zed", "hx", "helix"),
+    "colon": ("subl", "zed", "mate", "hx", "helix"),
     "option": ("pycharm", "charm", "idea", "kate"),
-    "plus": ("vi", "vim", "nvim", "gvim", "mvim", "nano", "emacs", "emacsclient", "micro", "kak", "joe", "gedit"),
+    "plus": (
+        "vi",
+        "vim",
+        "nvim",
+        "gvim",
+        "mvim",
+        "nano",
+        "emacs",
+        "emacsclient",
+        "micro",
+        "kak",
+        "joe",
+        "jed",
+        "mg",
+        "ne",
+        "gedit",
+    ),
 }
 """How the line is told: `-g file:12`, `file:12`, `--line 12 file`, `+12 file`."""
-WINDOWED = {*FAMILIES["goto"], "subl", "zed", *FAMILIES["option"], "gvim", "mvim", "gedit"}
+WINDOWED = {*FAMILIES["goto"], "subl", "zed", "mate", *FAMILIES["option"], "gvim", "mvim", "gedit"}
 """They open a window of their own, and the terminal stays ours."""
 CODE = ("code", "code-insiders", "codium", "cursor")
 

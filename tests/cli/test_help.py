@@ -10,7 +10,7 @@ AUTHOR_COMMANDS = ["sync", "check", "new-lesson"]
 
 def test_every_command_is_in_the_help(newcomer):
     text = newcomer("--help").text
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
     for name in [*COMMANDS, "export", "runs", "workers", "dev"]:
         assert f" {name} " in text
 
