@@ -19,10 +19,10 @@ def preflight(course: Course, lesson: Lesson, root: Path, scope: set[str]) -> Pr
     """The first fault that keeps the suites from importing the files, or a shortcut in the files of `scope`."""
     trees: dict[str, ast.Module] = {}
     for file in lesson.files:
-        parsed = _parse(root / course.package_name / file, f"{course.package_name}/{file}")
-        if isinstance(parsed, Problem):
-            return parsed
-        trees[file] = parsed
+        tree = _parse(root / course.package_name / file, f"{course.package_name}/{file}")
+        if isinstance(tree, Problem):
+            return tree
+        trees[file] = tree
     outlines = {file: _outline(tree, course.package_name) for file, tree in trees.items()}
     for task in lesson.tasks:
         if problem := _missing(outlines[task.file], task, course.package_name):

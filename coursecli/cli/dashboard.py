@@ -13,13 +13,12 @@ from coursecli.render.console import is_terminal
 if TYPE_CHECKING:
     from coursecli.tui.app import Dashboard
 
-PORT = 8642
 SERVED_VARIABLE = "TEXTUAL_DRIVER"
 """Set by textual-serve: the application draws into a browser, not into a terminal."""
 
 
-def dashboard(context: Context, *, web: bool = False, port: int = PORT) -> int:
-    """Open the dashboard, until it is left. With `web`, serve it to a browser of this machine, until Ctrl-C."""
+def dashboard(context: Context, *, web: bool = False, port: int = 0) -> int:
+    """Open the dashboard, until it is left. With `web`, serve it on `port` to a browser here, until Ctrl-C."""
     context.store.close()  # what is wrong with the workspace or the progress is told before the screen is taken
     if web:
         return _serve(context, port)

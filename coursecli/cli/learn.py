@@ -145,7 +145,7 @@ def watch(
     ] = False,
     cold: Annotated[bool, typer.Option("--cold", help="Start Python anew for each check.")] = False,
 ) -> Action:
-    """Check at each save. Keys: h hint, n next, l list, a all, r reset, o open in $EDITOR, q quit.
+    """Check at each save. Keys: h hint, n next, l list, a all, r reset, o open your editor, q quit.
 
     \b
     Example:

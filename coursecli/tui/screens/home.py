@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from coursecli.progress.state import CourseState, LessonState
 
 SETTLE_SECONDS = 0.15
-"""How long the cursor rests on an entry before it is laid out, and how long after a save a check begins."""
+"""How long the cursor rests on an entry before it is laid out."""
 
 ABOUT_LESSONS = ("check", "check_lesson", "start", "hint", "edit", "edit_in_vs_code", "show_all")
 """What keys do on the pages about lessons only."""
@@ -141,7 +141,7 @@ class Home(Screen[None]):
     def _look(self, event: CourseTree.Looked) -> None:
         self._target = event.target
         self.refresh_bindings()
-        self._settle = self.set_timer(SETTLE_SECONDS, partial(self._show_if_still, event.target))
+        self.set_timer(SETTLE_SECONDS, partial(self._show_if_still, event.target))
 
     def _show_if_still(self, target: Target) -> None:
         if target == self._target:
