@@ -178,7 +178,7 @@ def test_when_the_command_is_killed_nothing_of_the_training_is_left(seller: Sell
     assert process.stderr is not None
     while "1/3" not in process.stderr.readline():
         assert process.poll() is None
-    assert len(marked(mark)) >= 4  # the command, its supervisor, the recipe, what that has started
+    assert wait_until(lambda: len(marked(mark)) >= 4)  # the command, its supervisor, the recipe, what that has started
     process.kill()
     process.communicate()
     assert wait_until(lambda: not marked(mark))
