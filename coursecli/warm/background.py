@@ -101,17 +101,21 @@ class Background:
             with self._lock:
                 if self._held is not None and not _closed(self._held):
                     return True
-                self.release()
+                self._let_go()
                 self._held = self._ask("hold")
-            if self._held is not None:
-                return True
+                if self._held is not None:
+                    return True
             self.ensure()
             if time.monotonic() > deadline or given_up() or self.found == "other" or not self._hope():
                 return False
             time.sleep(PAUSE_SECONDS)
 
     def release(self) -> None:
-        """Hold it no longer."""
+        """Hold it no longer, also when another thread is about to have got hold of it."""
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -123,7 +127,8 @@ class Background:
 
     def _hope(self) -> bool:
         """Whether one is on the way, from here or from elsewhere."""
-        return self._begins() or place.current(self._workspace) is not None
+        with self._lock:
+            return self._begins() or place.current(self._workspace) is not None
 
     def _ask(self, what: Literal["worker", "hold"]) -> socket.socket | None:
         """A connection on which the answer was "ready"; `found` says what else there was."""

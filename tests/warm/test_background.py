@@ -77,6 +77,29 @@ def test_whoever_watches_keeps_it_and_a_dead_watcher_does_not(yard):
     assert wait_until(lambda: place.current(yard.workspace) is None)
 
 
+@pytest.mark.parametrize("moment", ["while it is asked", "while it is looked at"])
+def test_a_release_in_the_middle_of_a_hold_is_not_lost(yard, monkeypatch, moment):
+    """Else a watcher that has ended keeps the process for as long as its own program lives."""
+    keeper, waiting = yard.background(idle_seconds=0.3), yard.background()
+    assert keeper.hold(60.0)
+    owner, name = waiting, "_ask"
+    if moment == "while it is looked at":
+        assert waiting.hold(60.0)
+        owner, name = background, "_closed"
+    inner, other = getattr(owner, name), threading.Thread(target=waiting.release)
+
+    def meanwhile(*arguments):
+        other.start()
+        other.join(0.5)  # it may have to wait for the hold; it must not be ignored
+        return inner(*arguments)
+
+    monkeypatch.setattr(owner, name, meanwhile)
+    assert waiting.hold(60.0)
+    other.join()
+    keeper.release()
+    assert wait_until(lambda: place.current(yard.workspace) is None)
+
+
 def test_a_killed_one_is_done_without_and_replaced(yard):
     waiting, root = yard.ready(), yard.shop.package()
     first = yard.record.pid
