@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -18,8 +16,6 @@ import pytest
 
 PROGRAM = Path(sys.executable).with_name("intro2llm")
 TOY = Path(__file__).resolve().parent / "toy_course"
-SILENCE_SECONDS = 300
-"""When a command in a terminal has hung for certain."""
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_]|\][^\x07]*\x07)")
 
 
@@ -81,44 +77,13 @@ class Learner:
         self, *arguments: str, columns: int = 100, act: Callable[[int, str], None] | None = None, **variables: str
     ) -> Ran:
         """Run a command in a terminal. `act` gets its descriptor and what was written so far, after each piece."""
-        import fcntl
-        import pty
-        import struct
-        import termios
+        from tests.terminal import Terminal
 
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        environment = {**self.environment, "TERM": "xterm-256color", "PAGER": "cat", **variables}
-        del environment["COLUMNS"]
-
-        def own_the_terminal() -> None:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        process = subprocess.Popen(
-            [self.program, *arguments],
-            cwd=self.workspace if self.workspace.is_dir() else self.folder,
-            env=environment,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=own_the_terminal,
-        )
-        os.close(theirs)
-        said = b""
-        with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an input error
-            while select.select([ours], [], [], SILENCE_SECONDS)[0]:
-                if not (piece := os.read(ours, 65536)):
-                    break
-                said += piece
-                if act is not None:
-                    act(ours, said.decode("utf-8", "replace"))
-            else:
-                process.kill()
-                pytest.fail(f"{arguments} has said nothing more for {SILENCE_SECONDS} s, after: {said!r}")
-        code = process.wait(timeout=60)
-        os.close(ours)
-        return Ran(code, said.decode("utf-8", "replace").replace("\r\n", "\n"))
+        folder = self.workspace if self.workspace.is_dir() else self.folder
+        env = {**self.environment, "PAGER": "cat", **variables}
+        with Terminal([self.program, *arguments], folder, env, columns=columns) as terminal:
+            code = terminal.wait(act)
+            return Ran(code, terminal.said.replace("\r\n", "\n"))
 
     def file(self, name: str) -> Path:
         """A file of the learner's package."""

@@ -35,7 +35,6 @@ def watching(learner, mark):
     @contextlib.contextmanager
     def start(*arguments, columns=100, **variables):
         env = {**learner.environment, "WATCH_MARK": mark, **variables}
-        env.pop("COLUMNS")
         with Terminal([PROGRAM, "watch", *arguments], learner.workspace, env, columns=columns) as terminal:
             yield terminal
         if sys.platform == "linux":
