@@ -41,6 +41,7 @@ Exit codes:
   0 done      1 not passed   2 usage
   3 workspace 4 locked       5 course
   6 progress  7 environment
+  129 closed terminal
   130 Ctrl-C  143 SIGTERM
   70 a fault of intro2llm itself
 """

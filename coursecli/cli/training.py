@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import signal
+import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +23,13 @@ from coursecli.render.curves import run_curve
 from coursecli.render.generation import Screen
 from coursecli.render.training import TrainingScreen, after_training, summary_view
 
+GONE = {errno.EIO: signal.SIGHUP, errno.EPIPE: signal.SIGPIPE} if os.name == "posix" else {}
+"""What writing to nobody fails with: the terminal was closed, or the next program in the pipe has ended."""
+LAST_SECONDS = 600.0
+"""How long a recipe may take to end in order when its terminal is gone."""
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait do not spin: two that do, on one core, cost more than the work. It must be set before torch."""
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+INTERRUPTED = 128 + signal.SIGINT
 
 
 class Stopping:
@@ -40,23 +48,57 @@ class Stopping:
         if self.number is None and self.listens:
             self.number = number
             self._run.interrupt()
-            with contextlib.suppress(RuntimeError):  # the signal may have come in the middle of another line
+            # the signal may have come in the middle of another line
+            with contextlib.suppress(RuntimeError), self.seen_or_not():
                 self._screen.over_the_echo()
                 self._screen.say(self.words)
-        else:
+        elif number != signal.SIGHUP or self.number is None:  # a closed terminal, also one told of twice, can wait
             self.number = self.number or number
             self._run.stop()
+        if number in GONE.values():
+            self._nobody_is_left()
+
+    def _nobody_is_left(self) -> None:
+        """To press Ctrl-C again, should the code hang."""
+        timer = threading.Timer(LAST_SECONDS, self._run.stop)
+        timer.daemon = True
+        timer.start()
+
+    @contextmanager
+    def seen_or_not(self) -> Iterator[None]:
+        """What is written inside may be lost: when nobody sees it any more, the recipe ends in order all the same."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            _write_to_nobody()
+            if self.number is None:
+                self.heard(GONE[error.errno], None)
 
     @property
     def exit_code(self) -> int:
-        return TERMINATED if self.number == signal.SIGTERM else INTERRUPTED
+        return 128 + (self.number or signal.SIGINT)
+
+
+def _write_to_nobody() -> None:
+    """Let standard output and error go nowhere from now on, unless they go to a file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 @contextmanager
 def stopping(run: RecipeRun, screen: Screen) -> Iterator[Stopping]:
-    """While inside, Ctrl-C and SIGTERM are heard."""
+    """While inside, Ctrl-C and SIGTERM are heard, and that the terminal is closed, unless `nohup` keeps it away."""
     asked = Stopping(run, screen)
-    before = {number: signal.signal(number, asked.heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    screen.seen = asked.seen_or_not
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, asked.heard) for number in numbers}
     try:
         yield asked
     finally:
@@ -98,31 +140,39 @@ def _followed(context: Context, command: str, name: str, arguments: Sequence[str
             try:
                 for event in run.events():
                     asked.listens = True
-                    match event:
-                        case Training() | Step() | Evaluation() | Sample() | Score() | Progress():
-                            if isinstance(event, Training):
-                                asked.words = "Stopping after this update, then saving; Ctrl-C again stops at once."
-                            view.show(event)
-                        case Table():
-                            show(screen, event, tables=not as_json)
-                            if event.notes and not as_json:
-                                screen.show("")  # between one table's notes and the next table
-                        case Finished():
-                            code = _exit_code(event, asked)
-                            _finish(context, screen, view, event, as_json=as_json)
-                        case _:
-                            show(screen, event)
+                    if isinstance(event, Training):
+                        asked.words = "Stopping after this update, then saving; Ctrl-C again stops at once."
+                    elif isinstance(event, Finished):
+                        code = _exit_code(event, asked)
+                    with asked.seen_or_not():
+                        _show(context, screen, view, event, as_json=as_json)
             except KeyboardInterrupt:
-                screen.settle()
-                screen.over_the_echo()
-                if view.training is not None:
-                    resumed = after_training(view.training.run, finished=False, evaluates=False)
-                    screen.say(f"What was saved before is whole. Go on: {resumed[0]}")
+                with asked.seen_or_not():
+                    screen.settle()
+                    screen.over_the_echo()
+                    if view.training is not None:
+                        resumed = after_training(view.training.run, finished=False, evaluates=False)
+                        screen.say(f"What was saved before is whole. Go on: {resumed[0]}")
                 if asked.exit_code == INTERRUPTED:
                     raise
-                screen.say("Stopped.")
+                with asked.seen_or_not():
+                    screen.say("Stopped.")
                 code = asked.exit_code
     return code
+
+
+def _show(context: Context, screen: Screen, view: TrainingScreen, event: object, *, as_json: bool) -> None:
+    match event:
+        case Training() | Step() | Evaluation() | Sample() | Score() | Progress():
+            view.show(event)
+        case Table():
+            show(screen, event, tables=not as_json)
+            if event.notes and not as_json:
+                screen.show("")  # between one table's notes and the next table
+        case Finished():
+            _finish(context, screen, view, event, as_json=as_json)
+        case _:
+            show(screen, event)
 
 
 def _exit_code(event: Finished, asked: Stopping) -> int:

@@ -58,7 +58,8 @@ def watch(context: Context, target: str | None, *, poll: bool = False, cold: boo
     context.require_started(lesson)
     remember(context.workspace)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
+            signal.signal(number, _leave)
     watcher = Watcher(context, lesson, follow=target is None, poll=poll, cold=cold)
     if task is not None:
         watcher.ask([Step(lesson, frozenset({task.id})), Step(lesson)])

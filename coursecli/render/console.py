@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -67,7 +68,7 @@ class _Console(Console):
     """Leaves it to the caller what to do when nobody reads the output any more."""
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +38,8 @@ class Screen:
     def __init__(self, out: Console, aside: Console) -> None:
         self.out = out
         self.aside = aside
+        self.seen: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Surrounds the writing of what the learner's code prints: it decides what a terminal that is gone means."""
         self._status: Status | None = None
         self._begun: set[TextIO] = set()
         """The streams on which a line has been begun."""
@@ -72,7 +76,8 @@ class Screen:
 
     def printed(self, piece: str) -> None:
         """What the learner's code printed."""
-        self._write(sys.stderr, piece)
+        with self.seen():
+            self._write(sys.stderr, piece)
 
     def say(self, line: str | Text) -> None:
         """A line about the text."""

@@ -7,6 +7,7 @@ Started by hand, the same events are text on the screen. So a recipe never has t
 """
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -74,7 +75,11 @@ def emit(event: str, **fields: Any) -> None:
         while line:
             line = line[os.write(_DESCRIPTOR, line) :]
     else:
-        _BY_HAND[event](**fields)
+        try:
+            _BY_HAND[event](**fields)
+        except OSError as error:
+            if error.errno != errno.EIO:  # the terminal was closed: what is to be saved then still is
+                raise
 
 
 def hand_down() -> None:

@@ -282,6 +282,21 @@ def test_a_learners_error_leaves_its_own_lines(trainings: Trainings):
     assert not trainings.run("mine").exists()  # it had come to nothing; the name is free
 
 
+def test_the_terminal_of_a_training_by_hand_is_closed(trainings: Trainings):
+    pytest.importorskip("termios", reason="terminals of POSIX systems")
+    from tests.terminal import Terminal
+
+    command = [sys.executable, "-m", "intro2llm.recipes.pretrain", "--preset=mini.yaml", "--device=cpu", "--name=first"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with Terminal([*command, "--steps=100000"], trainings.folder, environment) as terminal:
+        terminal.wait_for("update 4")
+        terminal.close()
+        terminal.wait()
+    info = trainings.info("first")
+    assert info["state"] == "interrupted"
+    assert trainings.checkpoints("first")[-1] == f"step-{info['step']:06d}"
+
+
 # --- several processes ----------------------------------------------------------------------------------------------
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")

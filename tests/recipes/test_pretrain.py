@@ -100,7 +100,7 @@ def test_the_figures_are_those_of_whole_held_out_stories(trainings: Trainings):
     assert trainings.result["eval_bits_per_byte"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
 
 
-@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGINT), (7, signal.SIGTERM)])
+@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGINT), (5, signal.SIGHUP), (7, signal.SIGTERM)])
 def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(trainings: Trainings, step: int, number: int):
     trainings("--name", "whole")
     with interrupted_at(step, number):
