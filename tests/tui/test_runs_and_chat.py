@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import uuid
 
 import pytest
 from textual.widgets import Input, OptionList, Static
 
 from coursecli.tui.widgets.chat_pane import ChatPane
 from coursecli.tui.widgets.rich_view import RichView
+from tests.checking import marked, wait_until
 from tests.conftest import Learner
 from tests.recipe_shop import Seller
 from tests.tui.conftest import Running, desk_of, home_of, settled, shown, until, write_run
@@ -68,6 +71,7 @@ async def test_an_answer_can_be_stopped_and_what_the_code_does_wrong_is_told(sel
         await until(pilot, lambda: "1.5 1.5" in turns(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: "tokens/s" in turns(pilot))
+        assert "999 tokens" not in turns(pilot)
         assert home_of(pilot).page.name == "chat"
         await pilot.press("ctrl+n")
         await until(pilot, lambda: turns(pilot) == "")
@@ -76,6 +80,81 @@ async def test_an_answer_can_be_stopped_and_what_the_code_does_wrong_is_told(sel
         await until(pilot, lambda: len(list(home_of(pilot).query(".turn"))) == 3)
         pane = home_of(pilot).query_one(ChatPane)
         await until(pilot, lambda: pane._talk is None)
+
+
+SLEEPING = "import pathlib, time; pathlib.Path('begun').touch(); time.sleep(0 if percent else 600); return price"
+DEAF = """
+import pathlib, time
+while True:
+    try:
+        pathlib.Path("begun").touch()
+        time.sleep(0.01)
+    except BaseException:
+        pathlib.Path("heard").touch()
+"""
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """In the environment of what the dashboard starts, by which it is counted."""
+    mark = f"mark-{uuid.uuid4().hex}"
+    monkeypatch.setenv("MARK", mark)
+    return mark
+
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
+
+
+@only_linux
+async def test_escape_stops_a_model_that_hangs_before_its_first_word(
+    seller: Seller, opened: Running, mark: str
+) -> None:
+    seller.replace("discount", SLEEPING)
+    async with opened(desk_of(seller, course=seller.course.root), (80, 24)) as pilot:
+        await pilot.press("7", "3", "enter")
+        await until(pilot, (seller.workspace / "begun").exists)
+        await pilot.press("escape")
+        await until(pilot, lambda: "0 tokens" in turns(pilot))
+        assert home_of(pilot).page.name == "chat", "Esc meant the answer"
+        assert marked(mark), "the chat goes on"
+        await pilot.press("escape")
+        assert home_of(pilot).page.name == "course", "without an answer it means the page"
+    assert wait_until(lambda: not marked(mark))
+
+
+@only_linux
+async def test_a_second_escape_ends_a_model_that_is_deaf_to_the_first(
+    seller: Seller, opened: Running, mark: str
+) -> None:
+    seller.replace("discount", DEAF)
+    async with opened(desk_of(seller, course=seller.course.root), (80, 24)) as pilot:
+        await pilot.press("7", "3", "enter")
+        await until(pilot, (seller.workspace / "begun").exists)
+        await pilot.press("escape")
+        await until(pilot, (seller.workspace / "heard").exists)
+        await until(pilot, lambda: "Esc again ends it" in turns(pilot))
+        assert marked(mark)
+        await pilot.press("escape")
+        await until(pilot, lambda: "was ended" in turns(pilot))
+        await until(pilot, lambda: not marked(mark))
+        assert home_of(pilot).page.name == "chat"
+        seller.replace("discount", "return price")
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: "2 tokens" in turns(pilot))
+
+
+@only_linux
+async def test_the_dashboard_is_left_while_a_deaf_model_hangs(seller: Seller, opened: Running, mark: str) -> None:
+    seller.replace("discount", DEAF)
+    async with opened(desk_of(seller, course=seller.course.root), (80, 24)) as pilot:
+        await pilot.press("7", "3", "enter")
+        await until(pilot, (seller.workspace / "begun").exists)
+        await pilot.press("escape")
+        await until(pilot, (seller.workspace / "heard").exists)
+        assert marked(mark)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not pilot.app.is_running)
+    assert not marked(mark), "it is gone when the dashboard is"
 
 
 async def test_what_is_locked_is_said(learner: Learner, opened: Running) -> None:

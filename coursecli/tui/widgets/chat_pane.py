@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.05
 """Tokens that come faster than this are drawn together."""
+STOP_SECONDS = 1.0
+"""How long an answer usually takes to stop, at most."""
 MOST_TURNS = 200
 
 
@@ -47,6 +49,11 @@ class ChatPane(Vertical):
         self._answer: Static | None = None
         self._written = ""
         self._drawing = False
+        self._ready = False
+        """The model has come as far as to take a line."""
+        self._unanswered = 0
+        """Lines that it has still to answer."""
+        self._asked_to_stop = False
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="talk", can_focus=False):
@@ -74,6 +81,8 @@ class ChatPane(Vertical):
         if self._talk is not None:
             self._talk.close()
             self._talk = None
+        self._answer = None
+        self._ready, self._unanswered, self._asked_to_stop = False, 0, False
 
     def on_unmount(self) -> None:
         talk = self._talk
@@ -111,6 +120,7 @@ class ChatPane(Vertical):
         event.input.clear()
         self._add(Text.assemble(("You    ", "bold"), clean(line)))
         self._talk.say(line)
+        self._unanswered += 1
 
     def on_heard(self, heard: Heard) -> None:
         match event := heard.event:
@@ -131,6 +141,8 @@ class ChatPane(Vertical):
                     self._add(_quiet(figures(self._started, event)))
             case Ready():
                 self._answer = None
+                self._unanswered -= self._ready  # the first one answers nothing
+                self._ready, self._asked_to_stop = True, False
 
     def on_printed(self, event: Printed) -> None:
         self._add(clean(event.text.rstrip("\n"), "dim"))
@@ -139,18 +151,28 @@ class ChatPane(Vertical):
         self._answer = None
         if event.error is None:
             return
-        self._talk = None
+        self.end()
         if isinstance(event.error, LearnerFailure):
             self._add(failure_view(event.error, self._desk.workspace.root))
         else:
             self._add(clean(f"✗ {event.error.message} {event.error.remedy}".strip()))
 
     def interrupt(self) -> bool:
-        """End the answer that is being written. Returns whether there was one."""
-        if self._talk is None or self._answer is None:
+        """End the answer that is awaited; when that has not helped, end the chat. Returns whether there was one."""
+        if self._talk is None or not self._unanswered:
             return False
-        self._talk.interrupt()
+        if self._asked_to_stop:
+            self.end()
+            self._add(Text("Your model did not stop, and was ended. The next line starts it again.", style="dim"))
+        else:
+            self._asked_to_stop = True
+            self._talk.interrupt()
+            self.set_timer(STOP_SECONDS, self._say_how_to_end)
         return True
+
+    def _say_how_to_end(self) -> None:
+        if self._asked_to_stop:
+            self._add(Text("Your model does not stop. Esc again ends it.", style="dim"))
 
     def action_begin_again(self) -> None:
         self.end()
