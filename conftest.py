@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from coursecli.check.seeds import Generators
 from coursecli.course.build import build_solved
 from coursecli.course.catalogue import load_course
 from coursecli.course.workspace import open_workspace
@@ -44,6 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     described, root = config.stash[_BOUND]
     return f"{_PACKAGE}: {described} ({root / _PACKAGE})"
+
+
+def pytest_runtest_setup() -> None:
+    Generators().reset()  # as a learner's check does
 
 
 def _bind() -> tuple[str, Path, bool]:

@@ -17,6 +17,7 @@ from coursecli.check.guard import Shortcuts, Tools
 from coursecli.check.outcomes import judge
 from coursecli.check.problems import escaped, import_problem, skipped, tampered
 from coursecli.check.results import Problem, TestResult
+from coursecli.check.seeds import Generators
 from coursecli.check.transcript import OUTSIDE, mark
 from coursecli.check.voice import Voice
 from coursecli.expect import counter
@@ -33,6 +34,7 @@ class Plugin:
         self._suites = {suite.path: suite.name for suite in assignment.suites}
         self._order = {task.id: place for place, task in enumerate(assignment.tasks)}
         self._tasks = {task.id: task for task in assignment.tasks}
+        self._generators = Generators()
         self._asserting: dict[str, set[str]] = {}
         self._failed_suites: set[str] = set()
         self._failed_tasks: set[str] = set()
@@ -125,6 +127,7 @@ class Plugin:
         self._mark(name)
         counter.reset()
         self._shortcuts.caught = None
+        self._generators.reset()
         begun = time.perf_counter()
         error = _execute(item, nextitem)
         seconds = time.perf_counter() - begun

@@ -34,7 +34,7 @@ CODE = {
         "average": "import os, resource\nmask = os.umask(0)\nraise ValueError(mask, os.nice(0), "
         "[resource.getrlimit(n) for n in (0, 1, 2, 3, 4, 6, 7)])"
     },
-    "random": {"average": "import random\nrandom.seed(5)\nraise ValueError(random.random(), hash('shop'))"},
+    "random": {"average": "import random\nraise ValueError(random.random(), hash('shop'))"},
 }
 SOME = ("wrong", "exit", "environment", "streams", "signals", "limits")
 """For the second kind, whose every check costs an interpreter."""
