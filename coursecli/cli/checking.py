@@ -17,6 +17,7 @@ from coursecli.course.workspace import remember
 from coursecli.errors import CourseError
 from coursecli.progress.recorded import doubtful, recorded_check
 from coursecli.render.console import clean
+from coursecli.render.overview import regression_words
 from coursecli.render.progress import CheckProgress
 from coursecli.render.results import ResultView, passed_view, task_passed_view
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from coursecli.check.waiting import Workers
     from coursecli.course.catalogue import Lesson
     from coursecli.course.manifest import Task
-    from coursecli.progress.state import CourseState
+    from coursecli.progress.state import CourseState, LessonState
     from coursecli.warm.background import Background
 
 PASSED, NOT_YET, INTERRUPTED = 0, 1, 130
@@ -55,7 +56,7 @@ def check(
     elif unsaved is None:
         show_pass(context, before, lesson, task, background)
     else:
-        context.console.print(Text.assemble(("✓ ", "good"), "Passed, but that could not be written down."))
+        context.console.print(unsaved_line())
     if background is not None:  # after the verdict: to start one beside this check would slow it down
         sys.stdout.flush()
         background.ensure()
@@ -119,7 +120,8 @@ def show_pass(
     context: Context, before: CourseState, lesson: Lesson, task: Task | None, workers: Workers | None = None
 ) -> None:
     """What a pass means, after another look at the lessons that this edit may have touched."""
-    regressed = look_again(context, doubtful(context.state(), lesson), workers)
+    entry = context.progress_of(lesson)
+    regressed = look_again(context, workers) if entry.ever_passed and entry.passes_now else []
     print_pass(context, before, lesson, task)
     for other in regressed:
         context.console.print(regression_line(other))
@@ -137,20 +139,27 @@ def print_pass(context: Context, before: CourseState, lesson: Lesson, task: Task
         console.print(task_passed_view(task, entry, state), width=text_width(console))
 
 
-def regression_line(lesson: Lesson) -> Text:
-    words = f"{lesson.short} passed before and fails now: a later edit broke it."
-    return Text.assemble(("\n✗ ", "bad"), clean(words), " ", (f"intro2llm check {lesson.short}", "command"))
+def unsaved_line() -> Text:
+    """Of a pass; why is for the error that follows."""
+    return Text.assemble(("✓ ", "good"), "Passed, but that could not be written down.")
 
 
-def look_again(context: Context, lessons: list[Lesson], workers: Workers | None = None) -> list[Lesson]:
-    """Check these; returns those that fail now."""
+def regression_line(before: LessonState) -> Text:
+    command = (f"intro2llm check {before.lesson.short}", "command")
+    return Text.assemble(("\n✗ ", "bad"), clean(regression_words(before)), " ", command)
+
+
+def look_again(context: Context, workers: Workers | None = None) -> list[LessonState]:
+    """Check the lessons whose pass is in doubt. Returns those that fail now, as they were before."""
+    seen: set[str] = set()
     regressed = []
-    for lesson in lessons:
-        result, _ = run(context, lesson, workers=workers)
+    while found := [each for each in doubtful(context.course, context.state()) if each.lesson.id not in seen]:
+        result, _ = run(context, found[0].lesson, workers=workers)
         if result.interrupted:
             raise KeyboardInterrupt
         if not result.passed:
-            regressed.append(lesson)
+            regressed.append(found[0])
+        seen.add(found[0].lesson.id)
     return regressed
 
 

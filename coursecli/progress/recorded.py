@@ -1,4 +1,4 @@
-"""Check and record the attempt: the way in which `check` and the dashboard come to a stored verdict."""
+"""Check and record the attempt: the one way in which `check`, `watch` and the dashboard come to a stored verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coursecli.check.results import CheckResult
 from coursecli.check.run import check_lesson
 from coursecli.errors import CourseError
-from coursecli.progress.evidence import Evidence, gather
+from coursecli.progress.evidence import Evidence, gather, needed_lessons
 
 if TYPE_CHECKING:
     from coursecli.check.session import Listener
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from coursecli.check.waiting import Workers
     from coursecli.course.catalogue import Course, Lesson
     from coursecli.course.workspace import Workspace
-    from coursecli.progress.state import CourseState
+    from coursecli.progress.state import CourseState, LessonState
 
 
 class Recorded(NamedTuple):
@@ -56,10 +56,16 @@ def recorded_check(
     return Recorded(result)
 
 
-def doubtful(state: CourseState, lesson: Lesson) -> list[Lesson]:
-    """The other lessons that passed before their files were changed, once this one passes."""
-    entry = state.lesson(lesson)
-    if not (entry.ever_passed and entry.passes_now):
-        return []
-    others = (entry for entry in state.lessons if entry.lesson.id != lesson.id)
-    return [entry.lesson for entry in others if entry.ever_passed and entry.passes_now is None]
+def doubtful(course: Course, state: CourseState) -> list[LessonState]:
+    """The lessons that passed before something changed, and now may or may not.
+
+    One that builds on a lesson that fails now is left out: that one comes first.
+    """
+    fails = {entry.lesson.id for entry in state.lessons if entry.passes_now is False}
+    return [
+        entry
+        for entry in state.lessons
+        if entry.ever_passed
+        and entry.passes_now is None
+        and fails.isdisjoint(lesson.id for lesson in needed_lessons(course, entry.lesson))
+    ]

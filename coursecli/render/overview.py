@@ -49,6 +49,12 @@ def lesson_words(entry: LessonState) -> tuple[str, str, str]:
     return "○", "open", ""
 
 
+def regression_words(before: LessonState) -> str:
+    """Of a lesson whose pass was in doubt, when a check has shown that it fails."""
+    why = "; ".join([*before.stale[:3], *(["…"] if before.stale[3:] else [])])
+    return f"{before.lesson.short} passed before and fails now{': ' if why else ''}{why}."
+
+
 def lesson_list(course: Course, state: CourseState, *, width: int, show_all: bool = False) -> RenderableType:
     """Stages and lessons, and how far each is; the tasks of the lessons that are being worked on, or of all."""
     parts: list[RenderableType] = [_heading(course, state)]

@@ -1,4 +1,4 @@
-"""One line that says which test is running, while a check runs in a terminal; nothing anywhere else."""
+"""What a check does at the moment, in a line: `CheckWords` has the words, `CheckProgress` shows them in a terminal."""
 
 from __future__ import annotations
 
@@ -16,16 +16,44 @@ if TYPE_CHECKING:
     from coursecli.course.suites import TestCase
 
 
+class CheckWords:
+    """Listens to a check's events.
+
+    Args:
+        title: of what is checked.
+        cases: every test that may run, with its title.
+    """
+
+    def __init__(self, title: str, cases: list[TestCase]) -> None:
+        self._title = title
+        self._titles = {f"{case.suite}::{case.function}": case.title for case in cases}
+        self._count = self._done = 0
+        self._doing = "starting Python"
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Hello():
+                self._doing = "reading your code"
+            case Collected():
+                self._count = len(event.tests)
+            case Started():
+                title = self._titles.get(event.id.partition("[")[0], event.id)
+                self._doing = f"{self._done + 1}/{self._count} {title}"
+            case Finished():
+                self._done += 1
+
+    @property
+    def line(self) -> Text:
+        return clean(f"Checking {self._title}: {self._doing}")
+
+
 class CheckProgress:
     """Listens to a check's events. Enter it to show the line, leave it to take the line away."""
 
     def __init__(self, console: Console, title: str, cases: list[TestCase]) -> None:
         self._console = console
-        self._title = title
-        self._titles = {f"{case.suite}::{case.function}": case.title for case in cases}
-        self._count = 0
-        self._done = 0
-        self._status = Status(self._line("starting Python"), console=console) if console.is_terminal else None
+        self._words = CheckWords(title, cases)
+        self._status = Status(self._line, console=console) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._status is not None:
@@ -39,25 +67,13 @@ class CheckProgress:
             self._status.stop()
 
     def __call__(self, event: Event) -> None:
-        match event:
-            case Hello():
-                doing = "reading your code"
-            case Collected():
-                self._count = len(event.tests)
-                doing = ""
-            case Started():
-                doing = self._titles.get(event.id.partition("[")[0], event.id)
-            case Finished():
-                self._done += 1
-                return
-            case _:
-                return
+        self._words(event)
         if self._status is not None:
-            self._status.update(self._line(doing))
+            self._status.update(self._line)
 
-    def _line(self, doing: str) -> Text:
-        of = f" {self._done + 1}/{self._count}" if self._count and doing else ""
-        line = clean(f"Checking {self._title}{of} {doing}")
+    @property
+    def _line(self) -> Text:
+        line = self._words.line
         line.no_wrap = True
         line.truncate(max(20, self._console.width - 4), overflow="ellipsis")
         return line

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING
 
 from coursecli.course.scaffold import start_lesson
 from coursecli.course.workspace import open_workspace, remember
-from coursecli.progress.recorded import Recorded, recorded_check
 from coursecli.progress.state import CourseState, course_state
 from coursecli.progress.store import Attempt, Store
 
 if TYPE_CHECKING:
-    from coursecli.check.results import CheckResult
-    from coursecli.check.session import Listener
-    from coursecli.check.stop import Stop
-    from coursecli.check.waiting import Workers
     from coursecli.course.catalogue import Course, Lesson
     from coursecli.course.manifest import Task
     from coursecli.course.workspace import Workspace
     from coursecli.course.writer import FileChange
-    from coursecli.progress.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -82,24 +76,6 @@ class Desk:
         with self._writing() as store:
             if level > store.hint_level(task.id):
                 store.record_hint(task.id, level)
-
-    def check(self, target: Target, *, listener: Listener, workers: Workers | None, stop: Stop) -> Recorded:
-        """Check and store, as `intro2llm check` does. See `recorded_check` for what it raises."""
-        open_workspace(self.workspace.root)
-        return recorded_check(
-            self.course,
-            target.lesson,
-            self.workspace,
-            record=self._record,
-            tasks={target.task.id} if target.task else None,
-            listener=listener,
-            workers=workers,
-            stop=stop,
-        )
-
-    def _record(self, result: CheckResult, evidence: Evidence) -> None:
-        with self._writing() as store:
-            store.record_attempt(result, evidence)
 
     @contextmanager
     def _writing(self) -> Iterator[Store]:

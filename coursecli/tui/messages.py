@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from coursecli.course.catalogue import Lesson
     from coursecli.course.writer import FileChange
     from coursecli.errors import CourseError
-    from coursecli.progress.recorded import Recorded
     from coursecli.progress.state import CourseState
-    from coursecli.tui.desk import Target
+    from coursecli.watch import checker
 
 
 @dataclass
@@ -31,34 +30,10 @@ class Trouble(Message):
 
 
 @dataclass
-class CheckBegan(Message):
-    target: Target
+class CheckSaid(Message):
+    """Word of the checker."""
 
-
-@dataclass
-class CheckMoved(Message):
-    """What a running check does at the moment, in a few words."""
-
-    target: Target
-    doing: str
-
-
-@dataclass
-class CheckEnded(Message):
-    """A check has its verdict, or was stopped."""
-
-    target: Target
-    recorded: Recorded
-    again: bool = False
-    """It looked again at a lesson that had passed before."""
-
-
-@dataclass
-class ChecksRest(Message):
-    """No check runs, and none is waiting."""
-
-    stopped: bool
-    """The last one did not come to its end."""
+    said: checker.Message
 
 
 @dataclass
@@ -71,7 +46,9 @@ class LessonStarted(Message):
 
 @dataclass
 class FilesChanged(Message):
-    """The learner has saved something."""
+    """The learner has saved these, which are named as in the package."""
+
+    files: set[str]
 
 
 @dataclass

@@ -41,6 +41,15 @@ class Place(NamedTuple):
     """A check has shown it."""
 
 
+class Verdict(NamedTuple):
+    """What came of a check."""
+
+    target: Target
+    recorded: Recorded
+    before: CourseState | None = None
+    """The progress when it was asked for; None when nobody asked."""
+
+
 def safe(make: Callable[[], RenderableType]) -> RenderableType:
     """What `make` makes; in its place, what went wrong, in a line and a remedy."""
     try:
@@ -102,12 +111,13 @@ POINTER = "❱"
 """What stands before the marked line of a code page."""
 
 
-def place_of(desk: Desk, target: Target, recorded: Recorded | None) -> Place:
+def place_of(desk: Desk, target: Target, verdict: Verdict | None) -> Place:
     """The line that the last check points to; without one, where the target's first function begins."""
     package = desk.workspace.package
-    if recorded is not None and not recorded.result.passed:
-        first = first_failure(recorded.result)
-        frames = [recorded.result.problem.frame] if recorded.result.problem else []
+    if verdict is not None and not verdict.recorded.result.passed:
+        result = verdict.recorded.result
+        first = first_failure(result)
+        frames = [result.problem.frame] if result.problem else []
         frames += first.error.frames[-1:] if first is not None and first.error is not None else []
         frame = next((frame for frame in frames if frame is not None), None)
         if frame is not None and (target.task is None or not first or first.task == target.task.id):
@@ -120,10 +130,25 @@ def place_of(desk: Desk, target: Target, recorded: Recorded | None) -> Place:
     return Place(package / target.files[0], 1)
 
 
-def verdict_page(
-    desk: Desk, target: Target, recorded: Recorded, before: CourseState, width: int, *, show_all: bool
-) -> RenderableType:
+def task_in_hand(target: Target, entry: LessonState, verdict: Verdict | None) -> Task:
+    """The target's own; else that of the failing test; else the first that does not pass."""
+    if target.task is not None:
+        return target.task
+    first = first_failure(verdict.recorded.result) if verdict else None
+    if first is not None:
+        return entry.lesson.task(first.task)
+    waiting = [each for each in entry.tasks if not each.passes_now]
+    failing = [each for each in waiting if each.passes_now is False]
+    return (failing or waiting or entry.tasks)[0].task
+
+
+def hints_seen(entry: LessonState, task: Task) -> int:
+    return next(each.hints for each in entry.tasks if each.task.id == task.id)
+
+
+def verdict_page(desk: Desk, verdict: Verdict, width: int, *, show_all: bool) -> RenderableType:
     """What came of a check: exactly what `intro2llm check` shows."""
+    target, recorded, before = verdict
     result, lesson = recorded.result, target.lesson
     width = min(width, TEXT_WIDTH)
     if not result.passed:
@@ -134,7 +159,7 @@ def verdict_page(
     state = desk.state()
     entry = state.lesson(lesson)
     if entry.ever_passed and entry.passes_now:
-        unlocked = [now for now in state.lessons if now.open and not before.lesson(now.lesson).open]
+        unlocked = [now for now in state.lessons if before and now.open and not before.lesson(now.lesson).open]
         return passed_view(lesson, state, unlocked)
     return task_passed_view(target.task or lesson.tasks[0], entry, state)
 

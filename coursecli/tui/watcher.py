@@ -74,8 +74,8 @@ class Watcher:
             yield WorkspaceGone(gone)
         if gone:
             return
-        if self._saves.look(time.sleep):
-            yield FilesChanged()
+        if changed := self._saves.look(time.sleep):
+            yield FilesChanged(changed)
         progress = self._look_at_progress()
         if progress != self._progress:
             self._progress = progress

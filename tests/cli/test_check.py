@@ -104,7 +104,7 @@ def test_ctrl_c_ends_the_check_and_keeps_progress(learner):
 def test_a_terminal_shows_which_test_runs_and_takes_the_line_away(learner):
     learner.write("discount", "return 1")
     shown = learner.terminal("check")
-    assert "Checking lesson01 1/" in shown.text
+    assert "Checking lesson01: 1/" in shown.text
     assert "A discount of some per cent leaves the rest" in shown.text
     assert shown.out.count("\x1b[?25l") == shown.out.count("\x1b[?25h"), "the cursor is visible again"
 

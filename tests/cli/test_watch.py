@@ -277,7 +277,7 @@ def test_an_edit_that_breaks_an_earlier_lesson_is_told(learner, watching):
         file = learner.file("prices.py")
         good = file.read_text()
         file.write_text(good + "\n_average = average\n\n\ndef average(prices):\n    return _average(prices) + 1\n")
-        terminal.wait_for("lesson01 passed before and fails now: a later edit broke it.")
+        terminal.wait_for("lesson01 passed before and fails now: prices.py changed since;")
         terminal.type("q")
         assert terminal.wait() == 0
 

@@ -18,7 +18,8 @@ from coursecli.course.catalogue import load_course
 from coursecli.course.workspace import open_workspace
 from coursecli.tui.app import Dashboard
 from coursecli.tui.desk import Desk
-from coursecli.tui.screens.home import SETTLE_SECONDS, Home
+from coursecli.tui.screens.frame import SETTLE_SECONDS
+from coursecli.tui.screens.home import Home
 from coursecli.tui.widgets.rich_view import RichView
 from tests.conftest import TOY, Learner
 
@@ -78,7 +79,7 @@ async def settled(pilot: Pilot[None], *, moved: bool = False) -> None:
     if moved:
         await pilot.pause(1.5 * SETTLE_SECONDS)
     app = pilot.app
-    await until(pilot, lambda: home_of(pilot).state is not None and home_of(pilot).checker.running is None)
+    await until(pilot, lambda: home_of(pilot).state is not None and home_of(pilot).checks.running is None)
     await until(pilot, lambda: all(worker.is_finished for worker in app.workers))
     await pilot.pause()
     await until(pilot, lambda: all(view.at_rest for screen in app.screen_stack for view in screen.query(RichView)))
@@ -89,7 +90,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
         if condition():
             return
         await pilot.pause(0.02)
-    raise AssertionError("it has not happened")
+    raise AssertionError(f"it has not happened; the last line said: {said(pilot)}")
 
 
 def home_of(pilot: Pilot[None]) -> Home:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from coursecli.progress.store import Attempt, Store
+from coursecli.tui import checks
 from coursecli.tui.watcher import EVERY_SECONDS
 from coursecli.tui.widgets.course_tree import CourseTree
 from coursecli.tui.widgets.rich_view import RichView
+from coursecli.warm import place
+from coursecli.warm.background import Background, status
+from coursecli.watch import checker
 from tests.checking import wait_until
 from tests.conftest import Learner
 from tests.tui.conftest import FAILING, RIGHT, Running, desk_of, home_of, said, settled, shown, until
 
 HANGS = "while True:\n    pass"
+BROKEN_AVERAGE = "_average = average\n\n\ndef average(prices):\n    return _average(prices) + 1\n"
 
 
 def attempts(learner: Learner) -> list[Attempt]:
@@ -83,13 +90,86 @@ async def test_a_save_is_checked_and_ends_the_check_of_what_was_there_before(lea
         )
         await until(pilot, lambda: "0 of 11" in said(pilot))
         await settled(pilot)
-        assert "returns what is taken off" in shown(pilot, "verdict")
+        verdict = shown(pilot, "verdict")
+        assert "returns what is taken off" in verdict and "0 of 7 tests pass" in verdict, "of the tasks in prices.py"
         other = file.with_suffix(".new")  # as editors do: write beside, then rename
         other.write_text(file.read_text(encoding="utf-8").replace(FAILING, RIGHT.replace("\n", "\n    ")), "utf-8")
         other.replace(file)
         await until(pilot, lambda: "2 of 11" in said(pilot))
-    assert [attempt.tasks["discount"] for attempt in attempts(learner)] == ["failed", "undecided"]
-    assert attempts(learner)[1].problem is None
+    stored = attempts(learner)
+    assert [attempt.whole_lesson for attempt in stored] == [False, True, False, True], "its tasks, then the lesson"
+    assert [attempt.tasks["discount"] for attempt in stored] == ["failed", "failed", "undecided", "undecided"]
+    assert [attempt.problem for attempt in stored] == [None] * 4
+
+
+async def test_a_save_that_completes_a_lesson_says_what_it_opens(learner: Learner, opened: Running) -> None:
+    async with opened(desk_of(learner)) as pilot:
+        learner.solve("1")
+        await until(pilot, lambda: "Prices: passed" in said(pilot))
+        await settled(pilot)
+        assert "Lesson 02 · Baskets" in shown(pilot, "verdict")
+
+
+async def test_an_edit_that_breaks_an_earlier_lesson_is_told(learner: Learner, opened: Running) -> None:
+    learner.solve("1")
+    assert learner("check").code == 0
+    assert learner("start", "02").code == 0
+    learner.solve("2")
+    async with opened(desk_of(learner)) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: "Baskets: passed" in said(pilot))
+        file = learner.file("prices.py")
+        file.write_text(file.read_text(encoding="utf-8") + BROKEN_AVERAGE, "utf-8")
+        await until(pilot, lambda: "lesson01 passed before and fails now: prices.py changed since;" in said(pilot))
+    assert [(attempt.lesson[:8], attempt.passed) for attempt in attempts(learner)[-2:]] == [
+        ("lesson02", True),
+        ("lesson01", False),
+    ]
+
+
+@pytest.mark.parametrize("mistake", ["", BROKEN_AVERAGE], ids=["still right", "broken"])
+async def test_what_was_edited_elsewhere_is_checked_when_there_is_nothing_to_do(
+    learner: Learner, opened: Running, monkeypatch: pytest.MonkeyPatch, mistake: str
+) -> None:
+    monkeypatch.setattr(checker, "IDLE_SECONDS", 0.2)
+    learner.solve("1")
+    assert learner("check").code == 0
+    file = learner.file("prices.py")
+    file.write_text(file.read_text(encoding="utf-8") + "# an edit\n" + mistake, "utf-8")
+    async with opened(desk_of(learner)) as pilot:
+        await until(pilot, lambda: len(attempts(learner)) == 2)
+        await settled(pilot)
+        regressed = "lesson01 passed before and fails now: prices.py changed since." if mistake else ""
+        assert regressed in said(pilot) if mistake else said(pilot) == ""
+        await pilot.pause(1.0)
+    assert [attempt.passed for attempt in attempts(learner)] == [True, not mistake], "and not again and again"
+
+
+async def test_an_instructor_who_looks_on_records_nothing(
+    learner: Learner, opened: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checker, "IDLE_SECONDS", 0.1)
+    learner.solve("1")
+    assert learner("check").code == 0
+    learner.file("prices.py").open("a", encoding="utf-8").write("# an edit\n")
+    async with opened(desk_of(learner, instructor=True)) as pilot:
+        await pilot.pause(1.0)
+    assert len(attempts(learner)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process is a fork there, and is ready at once")
+async def test_the_background_process_is_held_while_the_dashboard_is_open(
+    learner: Learner, opened: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTRO2LLM_COLD")
+    monkeypatch.setattr(checks, "Background", partial(Background, idle_seconds=0.3))
+    with tempfile.TemporaryDirectory(prefix="w-") as private:  # the path of a socket is short
+        monkeypatch.setenv("XDG_RUNTIME_DIR", private)
+        async with opened(desk_of(learner)) as pilot:
+            await until(pilot, lambda: (record := place.current(learner.workspace)) and status(record) is not None)
+            await pilot.pause(1.5)
+            assert place.current(learner.workspace) is not None
+        assert wait_until(lambda: place.current(learner.workspace) is None)
 
 
 async def test_w_leaves_saves_alone(learner: Learner, opened: Running) -> None:
@@ -97,7 +177,7 @@ async def test_w_leaves_saves_alone(learner: Learner, opened: Running) -> None:
         await pilot.press("w")
         learner.write("discount", FAILING)
         await pilot.pause(4 * EVERY_SECONDS)
-        assert home_of(pilot).checker.running is None
+        assert home_of(pilot).checks.running is None
     assert attempts(learner) == []
 
 

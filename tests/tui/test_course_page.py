@@ -101,7 +101,7 @@ async def test_a_lesson_that_is_not_started_is_not_checked(learner: Learner, ope
         await pilot.press("c")
         await pilot.pause()
         assert "has not been started" in said(pilot)
-        assert home_of(pilot).checker.running is None
+        assert home_of(pilot).checks.running is None
 
 
 async def test_the_palette_goes_to_a_task_by_its_name(learner: Learner, opened: Running) -> None:

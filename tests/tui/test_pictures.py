@@ -12,9 +12,9 @@ from textual.pilot import Pilot
 
 from coursecli.check.run import check_lesson
 from coursecli.progress.recorded import Recorded
-from coursecli.tui.desk import Target
-from coursecli.tui.messages import CheckEnded
+from coursecli.tui.messages import CheckSaid
 from coursecli.tui.widgets.rich_view import RichView
+from coursecli.watch.checker import Done, Step
 from tests.conftest import Learner
 from tests.tui.conftest import FAILING, Running, desk_of, home_of, settled, until, write_run
 
@@ -64,7 +64,8 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 async def take(pilot: Pilot[None], checked: Checked) -> None:
     """As if the check had just ended."""
     home = home_of(pilot)
-    home.post_message(CheckEnded(Target(home.desk.course.lessons[0]), checked[1]))
+    step = Step(home.desk.course.lessons[0])
+    home.post_message(CheckSaid(Done(0, step, checked[1], last=True, after_failure=False)))
     await pilot.pause()
     await settled(pilot)
 

@@ -1,0 +1,166 @@
+"""What the keys of `watch` do. Each is a command of the command line, about what is on the screen."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from coursecli.check.results import CheckResult, TestResult
+from coursecli.check.verdict import first_failure
+from coursecli.cli import checking
+from coursecli.errors import EnvironmentProblem, UsageError
+from coursecli.render.source import places
+from coursecli.watch.editor import chosen_editor, start_apart
+
+if TYPE_CHECKING:
+    from coursecli.cli.context import Context
+    from coursecli.cli.keys import Keys
+    from coursecli.cli.watch_screen import WatchScreen
+    from coursecli.course.catalogue import Lesson
+    from coursecli.course.manifest import Task
+
+
+class WatchKeys:
+    """Knows the lesson that is watched, since `n` changes it.
+
+    Args:
+        follow: whether `n` goes to another lesson, not only to its text.
+        tell: says which lesson is watched.
+    """
+
+    def __init__(
+        self, context: Context, screen: WatchScreen, lesson: Lesson, *, follow: bool, tell: Callable[[Lesson], object]
+    ) -> None:
+        self._context = context
+        self._screen = screen
+        self._follow = follow
+        self._tell = tell
+        self._answer: Callable[[], object] | None = None
+        """What "y" would do: a question is open."""
+        self.lesson = lesson
+        self.left = False
+        """It was `q`, or the end of the terminal."""
+
+    def press(self, key: str, keys: Keys) -> None:
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+            if key in ("y", "Y"):
+                answer()
+            else:
+                self._screen.say("Nothing was changed.")
+            return
+        match key.lower():
+            case "h":
+                self._hint()
+            case "n":
+                self._next()
+            case "l":
+                self._list()
+            case "a":
+                self._all()
+            case "r":
+                self._reset()
+            case "o":
+                self._open(keys)
+            case "q" | "\x04":
+                self.left = True
+
+    def _hint(self) -> None:
+        from coursecli.cli import work
+
+        self._screen.say(Text())
+        work.hint(self._context, self._task().id, None)
+        self._screen.foot()
+
+    def _next(self) -> None:
+        from coursecli.cli import work
+
+        self._screen.say(Text())
+        work.go_on(self._context)
+        state = self._context.state()
+        if self._follow and state.current is not None and state.lesson(state.current).started:
+            changed = self.lesson.id != state.current.id
+            self.lesson = state.current
+            if changed:
+                self._screen.shown = None
+                self._tell(self.lesson)
+                return
+        self._screen.foot()
+
+    def _list(self) -> None:
+        from coursecli.cli import look
+
+        self._screen.say(Text())
+        look.list_lessons(self._context)
+        self._screen.foot()
+
+    def _all(self) -> None:
+        shown = self._screen.shown
+        if shown is None or shown.passed:
+            self._screen.say("Nothing fails at present." if shown else "The first check has not finished yet.")
+            return
+        self._screen.head()
+        checking.show_failure(self._context, self._context.course.lesson(shown.lesson), shown, show_all=True)
+        self._screen.foot()
+
+    def _reset(self) -> None:
+        from coursecli.cli import mend
+
+        task = self._task()
+        self._screen.say(
+            f"Put {task.title}, in {task.file}, back as it was given? A backup is kept. y: yes, any other key: no"
+        )
+        self._answer = lambda: mend.reset(self._context, task.id, yes=True)
+
+    def _open(self, keys: Keys) -> None:
+        file, line = self._place()
+        editor = chosen_editor()
+        if editor is None:
+            raise UsageError("There is no editor here.", "Name yours, for example: export EDITOR=nano")
+        command = editor.opening(file, line)
+        self._screen.show_no_check()
+        try:
+            if editor.windowed:
+                start_apart(command)
+                return
+            with keys.lent():
+                subprocess.run(command, check=False)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{editor.name} cannot be started: {error.strerror}.",
+                "Name your editor, for example: export EDITOR=nano",
+            ) from error
+
+    @property
+    def _failed(self) -> CheckResult | None:
+        """What is on the screen, when it is no pass."""
+        shown = self._screen.shown
+        return shown if shown is not None and not shown.passed else None
+
+    def _failing(self) -> TestResult | None:
+        return first_failure(self._failed) if self._failed else None
+
+    def _task(self) -> Task:
+        """The task of the failure on the screen; else the first one that does not pass."""
+        failing = self._failing()
+        if failing is not None and failing.task:
+            return self.lesson.task(failing.task)
+        entries = self._context.progress_of(self.lesson).tasks
+        return next((entry for entry in entries if not entry.passes_now), entries[0]).task
+
+    def _place(self) -> tuple[Path, int]:
+        """The learner's line to look at: where it failed, else where the task's code begins."""
+        workspace = self._context.workspace
+        problem, failing = self._failed.problem if self._failed else None, self._failing()
+        frames = [problem.frame] if problem is not None else []
+        frames += failing.error.frames[-1:] if failing is not None and failing.error is not None else []
+        for frame in frames:
+            if frame is not None:
+                return workspace.root / frame.file, frame.line
+        task = self._task()
+        found = places(workspace.package / task.file, task.symbols)
+        return workspace.package / task.file, found[0][1] if found else 1
