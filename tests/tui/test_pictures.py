@@ -14,7 +14,7 @@ from coursecli.check.run import check_lesson
 from coursecli.progress.recorded import Recorded
 from coursecli.tui.messages import CheckSaid
 from coursecli.tui.widgets.rich_view import RichView
-from coursecli.watch.checker import Done, Step
+from coursecli.watch.messages import Done, Step
 from tests.conftest import Learner
 from tests.tui.conftest import FAILING, Running, desk_of, home_of, settled, until, write_run
 

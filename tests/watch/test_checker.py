@@ -14,7 +14,8 @@ from coursecli.progress.recorded import doubtful
 from coursecli.progress.state import course_state
 from coursecli.progress.store import Store
 from coursecli.watch import checker
-from coursecli.watch.checker import Began, Checker, Done, Message, Rests, Step, Told, steps_for
+from coursecli.watch.checker import Checker
+from coursecli.watch.messages import Began, Done, Message, Rests, Step, Told, steps_for
 from tests.conftest import TOY, Learner
 
 HANGS = "\n\nwhile True:\n    pass\n"
