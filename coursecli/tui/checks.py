@@ -47,11 +47,18 @@ class Checks:
         """Whether saves are checked, and passes that are in doubt."""
         self.target: Target | None = None
         """What was checked last, on demand or after a save."""
-        self.close, self.cancel = self._checker.close, self._checker.cancel
 
     def start(self) -> None:
         self._checker.start()
         self._checker.warm_up()
+
+    def close(self) -> None:
+        """End everything, processes included."""
+        self._checker.close()
+
+    def cancel(self) -> bool:
+        """Stop what runs. Returns whether there was anything that had been asked for."""
+        return self._checker.cancel()
 
     @property
     def running(self) -> Step | None:
