@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from rich.text import Text
 
 from coursecli.check.results import CheckResult, TestResult
 from coursecli.check.verdict import first_failure
-from coursecli.cli import checking
 from coursecli.errors import EnvironmentProblem, UsageError
 from coursecli.render.source import places
 from coursecli.watch.editor import chosen_editor, start_apart
@@ -72,8 +72,11 @@ class WatchKeys:
     def _hint(self) -> None:
         from coursecli.cli import work
 
+        task = self._task()
         self._screen.say(Text())
-        work.hint(self._context, self._task().id, None)
+        work.hint(self._context, task.id, None)
+        if (seen := self._context.store.hint_level(task.id)) > 0:  # instructors see them all, and none is recorded
+            self._screen.remember(partial(work.show_hints, self._context, task, seen, seen))
         self._screen.foot()
 
     def _next(self) -> None:
@@ -95,7 +98,7 @@ class WatchKeys:
         from coursecli.cli import look
 
         self._screen.say(Text())
-        look.list_lessons(self._context)
+        self._screen.draw(partial(look.list_lessons, self._context))
         self._screen.foot()
 
     def _all(self) -> None:
@@ -104,7 +107,7 @@ class WatchKeys:
             self._screen.say("Nothing fails at present." if shown else "The first check has not finished yet.")
             return
         self._screen.head()
-        checking.show_failure(self._context, self._context.course.lesson(shown.lesson), shown, show_all=True)
+        self._screen.show_failure(self._context.course.lesson(shown.lesson), shown, show_all=True)
         self._screen.foot()
 
     def _reset(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from coursecli.cli.context import Context
     from coursecli.course.catalogue import Lesson
     from coursecli.progress.state import CourseState
-    from coursecli.watch.messages import Done, Step
+    from coursecli.watch.checker import Done, Step
 
 KEYS = {"h": "hint", "n": "next", "l": "list", "a": "all", "r": "reset", "o": "open", "q": "quit"}
 CLEAR = "\x1b[H\x1b[2J"
@@ -36,6 +38,8 @@ class WatchScreen:
         self._console = context.console
         self._keys = keys
         self._progress: CheckProgress | None = None
+        self._drawn: list[Callable[[], object]] = []
+        """What has been written since the screen was begun."""
         self._saved = ""
         """Which files the checks are about, in words."""
         self._passed: list[Text] = []
@@ -44,7 +48,29 @@ class WatchScreen:
         """The result on the screen."""
 
     def say(self, words: str | Text, style: str = "") -> None:
-        self._console.print(clean(words, style) if isinstance(words, str) else words)
+        self.draw(partial(self._console.print, clean(words, style) if isinstance(words, str) else words))
+
+    def draw(self, act: Callable[[], object]) -> None:
+        """Write something, now and when the screen is drawn again."""
+        act()
+        self.remember(act)
+
+    def remember(self, act: Callable[[], object]) -> None:
+        """How to write again what has been written."""
+        self._drawn.append(act)
+
+    def draw_again(self) -> None:
+        """For the width that the terminal has now."""
+        if not self._redraws:
+            return
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.__exit__(None, None, None)
+        self._console.file.write(CLEAR)
+        for act in self._drawn:
+            act()
+        if progress is not None:
+            self._progress = progress.__enter__()
 
     def begin_with(self, saved: set[str]) -> None:
         """What comes next is about these files."""
@@ -76,19 +102,27 @@ class WatchScreen:
         self.shown = result
         self.head()
         if not result.passed:
-            checking.show_failure(self._context, step.lesson, result, show_all=False)
+            self.show_failure(step.lesson, result, show_all=False)
         elif done.recorded.unsaved is not None:
             self.say(checking.unsaved_line())
         elif step.tasks is None:
-            checking.print_pass(self._context, before, step.lesson, None)
+            self.draw(partial(checking.print_pass, self._context, before, step.lesson, None))
         else:
             self._passed = [_passed_line(step.lesson, name) for name in result.scope]
             for line in self._passed:
                 self.say(line)
 
+    def show_failure(self, lesson: Lesson, result: CheckResult, *, show_all: bool) -> None:
+        self.draw(partial(checking.show_failure, self._context, lesson, result, show_all=show_all))
+
+    @property
+    def _redraws(self) -> bool:
+        return self._keys and self._console.is_terminal
+
     def head(self) -> None:
         """Begin a screen."""
-        if self._keys and self._console.is_terminal:
+        self._drawn.clear()
+        if self._redraws:
             self._console.file.write(CLEAR)
         else:
             self.say(Text())

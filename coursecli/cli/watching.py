@@ -19,9 +19,8 @@ from coursecli.cli.watch_keys import WatchKeys
 from coursecli.cli.watch_screen import WatchScreen
 from coursecli.course.workspace import remember
 from coursecli.errors import CourseError, EnvironmentProblem, WorkspaceError
-from coursecli.watch.checker import Checker
+from coursecli.watch.checker import Began, Checker, Done, Failed, Message, Rests, Step, Told, steps_for
 from coursecli.watch.inbox import Inbox
-from coursecli.watch.messages import Began, Done, Failed, Message, Rests, Step, Told, steps_for
 from coursecli.watch.saves import Notices, Saves, needs_polling, suffixes_of
 
 if TYPE_CHECKING:
@@ -34,6 +33,10 @@ LOOK_SECONDS, POLL_SECONDS = 2.0, 0.3
 
 class Look:
     """What the notices put into the inbox: there may be something to see."""
+
+
+class Resized:
+    """The terminal has another width now."""
 
 
 def watch(context: Context, target: str | None, *, poll: bool = False, cold: bool = False) -> int:
@@ -69,7 +72,7 @@ class Watcher:
         self._context = context
         self._keys = keys
         self._package = context.workspace.package
-        self._inbox: Inbox[Message | Look] = Inbox()
+        self._inbox: Inbox[Message | Look | Resized] = Inbox()
         self._saves = Saves(self._package, suffixes_of(context.course.package_dir))
         self._polling = poll or needs_polling(self._package)
         self._notices = None if self._polling else Notices(self._package, lambda: self._inbox.put(Look()))
@@ -88,6 +91,8 @@ class Watcher:
         try:
             if self._notices is not None:
                 self._notices.start()
+            if self._keys is not None:
+                signal.signal(signal.SIGWINCH, lambda number, frame: self._inbox.put(Resized()))
             self._tell_what_is_watched(self._actions.lesson)
             self._checker.start()
             self._checker.order(first)
@@ -106,7 +111,7 @@ class Watcher:
 
     def _turn(self) -> None:
         """Wait for something, then do what it asks for."""
-        sources: list[Keys | Inbox[Message | Look]] = [self._inbox]
+        sources: list[Keys | Inbox[Message | Look | Resized]] = [self._inbox]
         if self._keys is not None:
             sources.append(self._keys)
         ready, _, _ = select.select(sources, [], [], POLL_SECONDS if self._polling else LOOK_SECONDS)
@@ -117,12 +122,17 @@ class Watcher:
                 return
             for key in pressed:
                 self._guarded(partial(self._actions.press, key, self._keys))
-        looks = not ready
+        looks, resized = not ready, False
         for message in self._inbox.take():
-            if isinstance(message, Look):
-                looks = True
-            else:
-                self._guarded(partial(self._hear, message))
+            match message:
+                case Look():
+                    looks = True
+                case Resized():
+                    resized = True
+                case _:
+                    self._guarded(partial(self._hear, message))
+        if resized:
+            self._guarded(self._screen.draw_again)
         if looks:
             self._guarded(self._look)
 

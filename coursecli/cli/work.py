@@ -107,20 +107,29 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
     lesson, task = _task(context, reference)
     if not task.hints:
         raise ContentError(f"The task {task.id} has no hints.", f"Read about it: intro2llm read {task.id}")
-    from coursecli.render.teaching import hint_view, task_notes
-
-    console = context.console
     if context.instructor:
-        console.print(task_notes(lesson, task))
+        from coursecli.render.teaching import task_notes
+
+        context.console.print(task_notes(lesson, task))
         return 0
     context.require_started(lesson)
     seen = context.store.hint_level(task.id)
     upto = min(level or seen + 1, len(task.hints))
+    show_hints(context, task, 1 if level else upto, upto)
+    if upto > seen:  # last: a hint that cannot be recorded is worth reading all the same
+        context.store.record_hint(task.id, upto)
+    return 0
+
+
+def show_hints(context: Context, task: Task, first: int, last: int) -> None:
+    """These hints, by their numbers, and how to come by more."""
+    from coursecli.render.teaching import hint_view
+
+    console = context.console
     console.print(clean(f"{task.title} ({task.id}), in {task.file}", "title"))
-    first = 1 if level else upto
-    for number in range(first, upto + 1):
+    for number in range(first, last + 1):
         console.print(hint_view(number, len(task.hints), task.hints[number - 1]))
-    if upto < len(task.hints):
+    if last < len(task.hints):
         console.print(Text.assemble(("\nOne more: ", "quiet"), (f"intro2llm hint {task.id}", "command")))
     else:
         console.print(
@@ -129,9 +138,6 @@ def hint(context: Context, reference: str | None, level: int | None) -> int:
                 (f"intro2llm read {task.id}", "command"),
             )
         )
-    if upto > seen:  # last: a hint that cannot be recorded is worth reading all the same
-        context.store.record_hint(task.id, upto)
-    return 0
 
 
 def _task(context: Context, reference: str | None) -> tuple[Lesson, Task]:

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any, TextIO, cast
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
@@ -36,7 +36,7 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
     """
     stream = stream or sys.stdout
     bare = plain or bool(os.environ.get("NO_COLOR")) or not is_terminal(stream)
-    console = _Console(
+    return _Console(
         file=cast(TextIO, _Trimmed(stream)) if bare else stream,
         theme=THEME,
         markup=False,
@@ -46,9 +46,6 @@ def make_console(stream: TextIO | None = None, *, plain: bool = False, width: in
         color_system=None if bare else "auto",
         width=width,
     )
-    if not MIN_WIDTH <= console.width <= MAX_WIDTH:  # otherwise left to Rich, which follows a terminal that is resized
-        console.width = max(MIN_WIDTH, min(console.width, MAX_WIDTH))
-    return console
 
 
 class _Trimmed:
@@ -65,7 +62,19 @@ class _Trimmed:
 
 
 class _Console(Console):
-    """Leaves it to the caller what to do when nobody reads the output any more."""
+    """Keeps to a width at which text can be read, also when the terminal is resized.
+
+    Leaves it to the caller what to do when nobody reads the output any more.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        width, height = super().size
+        return ConsoleDimensions(max(MIN_WIDTH, min(width, MAX_WIDTH)), height)
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._width, self._height = size
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

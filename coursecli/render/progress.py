@@ -57,6 +57,7 @@ class CheckProgress:
 
     def __enter__(self) -> Self:
         if self._status is not None:
+            self._status.update(self._line)  # for the width that there is now
             self._status.start()
         return self
 

@@ -15,7 +15,7 @@ import uuid
 import pytest
 
 from tests.checking import marked, wait_until
-from tests.conftest import PROGRAM
+from tests.conftest import ESCAPE, PROGRAM
 
 pytest.importorskip("termios", reason="terminals of POSIX systems")
 from tests.terminal import Terminal
@@ -282,16 +282,62 @@ def test_an_edit_that_breaks_an_earlier_lesson_is_told(learner, watching):
         assert terminal.wait() == 0
 
 
-def test_a_resize_while_a_check_runs(learner, watching):
-    learner.write("discount", "import time\ntime.sleep(1)\nreturn 1")
+def widest(terminal):
+    """The longest line since the screen was cleared."""
+    lines = ESCAPE.sub("", terminal.said.rpartition("\x1b[2J")[2]).split("\n")
+    return max(len(part) for line in lines for part in line.split("\r"))
+
+
+def test_a_resize_draws_the_screen_again(learner, watching):
+    learner.write("discount", "return 1")
     with watching() as terminal:
-        terminal.wait_for("A discount of some per cent")
-        terminal.resize(44, 20)
         terminal.wait_for(KEYS)
+        terminal.type("h")
+        terminal.wait_for("Hint 1 of 3")
+        terminal.wait_for(KEYS)
+        terminal.resize(44, 20)
+        shown = terminal.wait_for("Hint 1 of 3")
+        assert "Expected 60.0, but it is 1." in shown
+        terminal.wait_for(KEYS.partition(" ")[2])
+        assert widest(terminal) <= 44
+        terminal.resize(120, 40)
+        terminal.wait_for("Expected 60.0, but it is 1.")
+        terminal.wait_for("Hint 1 of 3")
+        terminal.wait_for(KEYS)
+        assert widest(terminal) > 44
         terminal.type("q")
         assert terminal.wait() == 0
-        result = terminal.said.rpartition("\x1b[2J")[2]
-        assert max(map(len, result.replace("\r", "").split("\n"))) < 100
+        assert terminal.set_right
+    assert attempts(learner) == 1, "nothing was checked for it"
+
+
+def test_a_terminal_that_was_too_narrow_may_become_wide(learner, watching):
+    learner.write("discount", "return 1")
+    with watching(columns=30) as terminal:
+        terminal.wait_for(KEYS)
+        terminal.resize(120, 40)
+        terminal.wait_for(KEYS)
+        assert widest(terminal) > 44
+        terminal.type("q")
+        assert terminal.wait() == 0
+
+
+def test_a_resize_while_a_check_runs(learner, watching):
+    learner.write("discount", "return 1")
+    with watching() as terminal:
+        terminal.wait_for(KEYS)
+        edit(learner, "return 1\n", "while not __import__('os').path.exists('go'):\n        pass\n    return 2\n")
+        terminal.wait_for("1/7")
+        terminal.resize(44, 20)
+        terminal.wait_for("Expected 60.0, but it is 1.")  # the verdict that was there
+        terminal.wait_for("1/7")
+        assert widest(terminal) <= 44
+        (learner.workspace / "go").touch()
+        terminal.wait_for("Expected 60.0, but it is 2.")
+        terminal.wait_for("The whole lesson")
+        terminal.type("q")
+        assert terminal.wait() == 0
+        assert widest(terminal) <= 44
 
 
 def test_without_a_terminal_it_prints_verdicts_plainly(learner, mark):
