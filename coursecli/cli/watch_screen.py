@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coursecli.cli.context import Context
     from coursecli.course.catalogue import Lesson
     from coursecli.progress.state import CourseState
-    from coursecli.watch.checker import Done, Step
+    from coursecli.watch.messages import Done, Step
 
 KEYS = {"h": "hint", "n": "next", "l": "list", "a": "all", "r": "reset", "o": "open", "q": "quit"}
 CLEAR = "\x1b[H\x1b[2J"

@@ -19,8 +19,9 @@ from coursecli.cli.watch_keys import WatchKeys
 from coursecli.cli.watch_screen import WatchScreen
 from coursecli.course.workspace import remember
 from coursecli.errors import CourseError, EnvironmentProblem, WorkspaceError
-from coursecli.watch.checker import Began, Checker, Done, Failed, Message, Rests, Step, Told, steps_for
+from coursecli.watch.checker import Checker
 from coursecli.watch.inbox import Inbox
+from coursecli.watch.messages import Began, Done, Failed, Message, Rests, Step, Told, steps_for
 from coursecli.watch.saves import Notices, Saves, needs_polling, suffixes_of
 
 if TYPE_CHECKING:

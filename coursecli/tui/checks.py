@@ -16,7 +16,8 @@ from coursecli.tui.desk import Desk, Target
 from coursecli.tui.messages import CheckSaid
 from coursecli.tui.views import Verdict
 from coursecli.warm.background import Background, wanted
-from coursecli.watch.checker import Began, Checker, Done, Failed, Message, Rests, Step, Told, steps_for
+from coursecli.watch.checker import Checker
+from coursecli.watch.messages import Began, Done, Failed, Message, Rests, Step, Told, steps_for
 
 if TYPE_CHECKING:
     from coursecli.progress.state import CourseState, LessonState

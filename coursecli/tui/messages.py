@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from coursecli.course.writer import FileChange
     from coursecli.errors import CourseError
     from coursecli.progress.state import CourseState
-    from coursecli.watch import checker
+    from coursecli.watch import messages
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Trouble(Message):
 class CheckSaid(Message):
     """Word of the checker."""
 
-    said: checker.Message
+    said: messages.Message
 
 
 @dataclass

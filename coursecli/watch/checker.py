@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,16 +17,15 @@ from coursecli.course.workspace import open_workspace, remember
 from coursecli.errors import CourseError
 from coursecli.isolate.launcher import KILL_SECONDS
 from coursecli.progress.evidence import Evidence, gather
-from coursecli.progress.recorded import Recorded, doubtful, recorded_check
+from coursecli.progress.recorded import doubtful, recorded_check
 from coursecli.progress.state import course_state
 from coursecli.progress.store import Store
+from coursecli.watch.messages import Began, Done, Failed, Message, Rests, Step, Told
 
 if TYPE_CHECKING:
     from coursecli.check.results import CheckResult
     from coursecli.course.catalogue import Course, Lesson
-    from coursecli.course.manifest import Task
     from coursecli.course.workspace import Workspace
-    from coursecli.progress.state import LessonState
     from coursecli.warm.background import Background
 
 START_SECONDS = 30.0
@@ -36,76 +34,6 @@ IDLE_SECONDS = 3.0
 """How long nothing has been ordered when passes in doubt are looked at."""
 CLOSE_SECONDS = KILL_SECONDS + 2.0
 """How long a process may resist being killed before this program ends without having seen its end."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One check."""
-
-    lesson: Lesson
-    tasks: frozenset[str] | None = None
-    """Their ids; None: all of the lesson."""
-    again: LessonState | None = None
-    """Nobody asked for it: this is a pass in doubt, and only a failure is worth a word."""
-
-    @property
-    def task(self) -> Task | None:
-        """When it is about one alone."""
-        return self.lesson.task(next(iter(self.tasks))) if self.tasks and len(self.tasks) == 1 else None
-
-
-@dataclass(frozen=True)
-class Began:
-    """Not of a step that nobody asked for."""
-
-    order: int
-    step: Step
-
-
-@dataclass(frozen=True)
-class Told:
-    """Neither."""
-
-    order: int
-    event: Event
-
-
-@dataclass(frozen=True)
-class Done:
-    order: int
-    step: Step
-    recorded: Recorded
-    last: bool
-    """Nothing more of this order is to come."""
-    after_failure: bool
-    """An earlier step of this order has failed, which is what there is to mend."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The check could not be made; the rest of the order is dropped."""
-
-    order: int
-    error: Exception
-
-
-@dataclass(frozen=True)
-class Rests:
-    """What was ordered has come to its end, or was stopped on the way."""
-
-    order: int
-    stopped: bool
-
-
-Message = Began | Told | Done | Failed | Rests
-
-
-def steps_for(lesson: Lesson, changed: set[str]) -> list[Step]:
-    """What a save of these files can change: the tasks in them first, then the lesson as a whole."""
-    first = frozenset(task.id for task in lesson.tasks if task.file in changed)
-    if not first or len(first) == len(lesson.tasks):
-        return [Step(lesson)]
-    return [Step(lesson, first), Step(lesson)]
 
 
 class Checker:
@@ -248,7 +176,7 @@ class Checker:
             if evidence is not None:
                 self._seen[step.lesson.id] = evidence
             else:
-                self._rests = False
+                self._rests = stop.asked
             if order != self.current:
                 return
             last, after_failure = not self._waiting, self._failed

@@ -28,7 +28,7 @@ from coursecli.tui.screens.frame import Frame
 from coursecli.tui.watcher import Watcher
 from coursecli.tui.widgets.chat_pane import ChatPane
 from coursecli.tui.widgets.panes import Panes
-from coursecli.watch.checker import Began, Done, Rests
+from coursecli.watch.messages import Began, Done, Rests
 
 if TYPE_CHECKING:
     from coursecli.course.manifest import Task
