@@ -28,7 +28,7 @@ class Dashboard(App[None]):
         Binding("ctrl+p", "command_palette", "Commands", show=False),
         Binding("t", "turn_theme", "Light or dark", show=False),
         Binding("q", "quit", "Quit"),
-        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+c", "copy_or_quit", "Quit", show=False, priority=True),
     ]
 
     def __init__(self, desk: Desk, *, dark: bool) -> None:
@@ -59,6 +59,15 @@ class Dashboard(App[None]):
     def action_help(self) -> None:
         if not isinstance(self.screen, Help):
             self.push_screen(Help())
+
+    async def action_copy_or_quit(self) -> None:
+        """In a browser this key means to copy, so there it never quits."""
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+        elif not self.is_web:
+            await self.action_quit()
 
     def action_turn_theme(self) -> None:
         chosen = LIGHT if self.current_theme.dark else DARK

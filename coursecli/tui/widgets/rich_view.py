@@ -12,6 +12,7 @@ from functools import partial
 from typing import ClassVar
 
 from rich.console import Console, RenderableType
+from rich.style import Style
 from rich.theme import Theme
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
@@ -147,8 +148,10 @@ class RichView(ScrollView, can_focus=True):
             return strip
         start, end = span
         end = strip.cell_length if end == -1 else min(end, strip.cell_length)
-        style = self.screen.get_component_rich_style("screen--selection")
-        parts = [strip.crop(0, start), strip.crop(start, end).apply_style(style), strip.crop(end)]
+        marked = Style(
+            bgcolor=self.screen.get_component_rich_style("screen--selection").bgcolor
+        )  # its text has no colour
+        parts = [strip.crop(0, start), strip.crop(start, end).apply_style(marked), strip.crop(end)]
         return Strip.join(parts)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
