@@ -199,7 +199,7 @@ def next_(ctx: typer.Context) -> Action:
 def dashboard(
     ctx: typer.Context,
     web: Annotated[bool, typer.Option("--web", help="In a browser of this machine. Needs: intro2llm[web]")] = False,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="With --web: where it listens.")] = 8642,
+    port: Annotated[int, typer.Option("--port", min=1024, max=65535, help="With --web: where it listens.")] = 8642,
 ) -> Action:
     """The course on one screen: lessons, checks as you save, hints, runs, a chat with your model.
 

@@ -9,6 +9,8 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.driver import Driver
+from textual.drivers.web_driver import WebDriver
 from textual.worker import WorkerFailed
 
 from coursecli.render.console import THEME
@@ -16,6 +18,7 @@ from coursecli.tui.desk import Desk
 from coursecli.tui.palette import Commands
 from coursecli.tui.screens.help import Help
 from coursecli.tui.screens.home import Home
+from coursecli.tui.served import ServedDriver
 from coursecli.tui.themes import DARK, LIGHT, ON_DARK, ON_LIGHT, remember_choice
 
 
@@ -39,6 +42,11 @@ class Dashboard(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = (DARK if dark else LIGHT).name
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice, but for a browser one that ends with its server."""
+        chosen = super().get_driver_class()
+        return ServedDriver if chosen is WebDriver else chosen
 
     @property
     def fault(self) -> BaseException | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.checking import wait_until
+from tests.checking import marked, wait_until
 from tests.conftest import Learner
+from tests.tui.browser import served
 
 pytest.importorskip("textual_serve", reason="the extra web")
 
@@ -61,30 +66,61 @@ def answers(link: str) -> bool:
 
 
 def test_it_serves_on_the_loopback_address_until_it_is_stopped(learner: Learner) -> None:
-    import re
-    import signal
-    import socket
     import urllib.error
     import urllib.request
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [learner.program, "dashboard", "--web", "--port", str(port)],
-        cwd=learner.workspace,
-        env=learner.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        link = re.search(rf"http://127\.0\.0\.1:{port}/\?key=\S+", process.stdout.readline())
-        assert link is not None
-        assert wait_until(lambda: answers(link[0]))
-        with urllib.request.urlopen(link[0]) as page:
+    with served(learner) as (_, link):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?key=\S+", link)
+        assert wait_until(lambda: answers(link))
+        with urllib.request.urlopen(link) as page:
             assert page.status == 200 and b"intro2llm" in page.read()
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) in (0, 130)
+            urllib.request.urlopen(link.partition("?")[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
+async def test_a_dashboard_ends_when_its_server_is_killed(learner: Learner) -> None:
+    from aiohttp import ClientSession, CookieJar
+
+    mark = f"orphan-{os.getpid()}"
+    with served(learner, MARK=mark) as (server, link):
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as client:  # of an address, not of a name
+            assert await asyncio.to_thread(wait_until, lambda: answers(link))
+            async with client.get(link) as page:
+                assert page.status == 200
+            async with client.ws_connect(link.partition("?")[0] + "ws") as tab:
+                await tab.receive_bytes()
+                assert len(marked(f"MARK={mark}")) > 1
+                server.kill()
+                assert await asyncio.to_thread(wait_until, lambda: not marked(f"MARK={mark}"))
+
+
+async def test_a_dashboard_that_does_not_end_is_made_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from aiohttp.test_utils import TestClient, TestServer
+
+    from coursecli.tui import web
+
+    noted = tmp_path / "pid"
+    deaf = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+os.write(1, b"__GANGLION__\\nD\\0\\0\\0\\1!")
+time.sleep(600)
+"""
+    monkeypatch.setattr(web, "GRACE_SECONDS", 0.1)
+    local = web.LocalServer([sys.executable, "-c", deaf, str(noted)], 0, lambda link: None)
+    server = TestServer(await local._make_app(), host=web.HOST)
+    async with TestClient(server) as client:
+        local.port, local.public_url = server.port, f"http://{web.HOST}:{server.port}"
+        tab = await client.ws_connect(f"/ws?key={local.key}")
+        assert await tab.receive_bytes() == b"!"
+        await tab.close()
+
+        def is_gone() -> bool:
+            try:
+                os.kill(int(noted.read_text()), 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        assert await asyncio.to_thread(wait_until, is_gone)
