@@ -1,4 +1,4 @@
-"""The real program in a real terminal: what opens it, the editor, several at once, and nothing left running."""
+"""The real program in a real terminal: what does not open it, the editor, several at once, and nothing left running."""
 
 from __future__ import annotations
 
@@ -36,12 +36,6 @@ def presses(*steps: tuple[str, str]) -> Callable[[int, str], None]:
             os.write(terminal, keys.encode())
 
     return act
-
-
-def test_a_bare_intro2llm_opens_it_and_q_leaves_the_terminal_as_it_was(learner: Learner) -> None:
-    ran = learner.terminal(act=presses(("A discount", "q")))
-    assert ran.code == 0
-    assert "\x1b[?1049h" in ran.out and "\x1b[?1049l" in ran.out, "the alternate screen is left again"
 
 
 def test_what_does_not_open_it(learner: Learner, newcomer: Learner) -> None:

@@ -46,7 +46,7 @@ class Home(Frame):
         Binding("C", "check_lesson", "Check the whole lesson", show=False),
         Binding("a", "show_all", "All failures", show=False, tooltip="Every failing test whole, or only the first"),
         Binding("x", "stop", "Stop", tooltip="Stop the check that runs"),
-        Binding("s", "start", "Start", tooltip="Start this lesson: its files are put into your workspace"),
+        Binding("s", "start", "Start", tooltip="Start this lesson, or the next: its files are put into your workspace"),
         Binding("h", "hint", "Hint", tooltip="The next hint for the task in hand"),
         Binding("e", "edit", "Edit", tooltip="Open the line in your editor"),
         Binding("v", "edit_in_vs_code", "VS Code", show=False, tooltip="Open the line in VS Code"),
@@ -106,6 +106,8 @@ class Home(Frame):
         self.say(clean(f"{event.lesson.heading} is started: {files} written in your workspace."))
         self.checks.target = None
         self.read_state()
+        if self.target is not None and self.target.lesson != event.lesson:
+            self.go_to(Target(event.lesson))
 
     # Keys
 
@@ -116,9 +118,16 @@ class Home(Frame):
         if action in ABOUT_LESSONS and self.page.pane in ("runs", "chat"):
             return False
         if action == "start":
-            entry = self.entry
-            return entry is not None and entry.open and not entry.started
+            return self._to_start is not None
         return True
+
+    @property
+    def _to_start(self) -> LessonState | None:
+        """The lesson that the cursor is in; when that is done, the one that comes next."""
+        entry = self.entry
+        if entry is not None and entry.done and self.state is not None and self.state.current is not None:
+            entry = self.state.lesson(self.state.current)
+        return entry if entry is not None and entry.open and not entry.started else None
 
     def action_check(self) -> None:
         if self.target is not None:
@@ -154,7 +163,7 @@ class Home(Frame):
         self.say(Text(watching))
 
     def action_start(self) -> None:
-        entry = self.entry
+        entry = self._to_start
         if entry is not None:
             self.run_worker(partial(self._start, entry), thread=True, group="start")
 
