@@ -19,6 +19,11 @@ SERVED_VARIABLE = "TEXTUAL_DRIVER"
 
 def dashboard(context: Context, *, web: bool = False, port: int = 0) -> int:
     """Open the dashboard, until it is left. With `web`, serve it on `port` to a browser here, until Ctrl-C."""
+    if context.options.plain:
+        raise UsageError(
+            "The dashboard draws on the whole screen, which --plain rules out.",
+            "In plain lines: intro2llm watch --plain, intro2llm status --plain",
+        )
     context.store.close()  # what is wrong with the workspace or the progress is told before the screen is taken
     if web:
         return _serve(context, port)

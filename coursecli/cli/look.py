@@ -81,7 +81,7 @@ def read(context: Context, reference: str | None) -> int:
     """A lesson's text, or its section on one task, in the pager when a person is watching."""
     from coursecli.errors import ContentError
     from coursecli.render.console import paged
-    from coursecli.render.lesson import lesson_view, section
+    from coursecli.render.lesson import lesson_view, plain_lesson, section
 
     lesson, task = context.pick(reference)
     try:
@@ -89,5 +89,8 @@ def read(context: Context, reference: str | None) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise ContentError(f"{lesson.readme}: cannot be read: {error}") from error
     text = section(text, task.title) if task else text
-    paged(context.console, lesson_view(text, width=context.console.width))
+    if context.options.plain:
+        context.console.print(plain_lesson(text))
+    else:
+        paged(context.console, lesson_view(text, width=context.console.width))
     return 0

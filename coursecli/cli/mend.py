@@ -106,7 +106,8 @@ def show_task(context: Context, task: Task) -> None:
     reference = definitions(read_source(context.course.solutions_dir / task.file), names)
     console = context.console
     console.print(Text.assemble("\n", clean(task.title, "title"), clean(f"  {task.file}", "quiet")))
-    console.print(side_by_side(mine, reference, titles=("your code", "reference"), width=console.width))
+    width = 0 if context.options.plain else console.width  # one after the other, to be read aloud
+    console.print(side_by_side(mine, reference, titles=("your code", "reference"), width=width))
 
 
 def _readable(file: Path) -> str:

@@ -35,7 +35,7 @@ def show_run(context: Context, name: str, *, as_json: bool) -> int:
     if as_json:
         write_json({"schema_version": 1, **_plain(details)})
     else:
-        context.console.print(show_view(details, width=context.console.width))
+        context.console.print(show_view(details, width=context.console.width, plain=context.options.plain))
     return DONE
 
 
@@ -49,7 +49,7 @@ def compare_runs(context: Context, names: Sequence[str], *, as_json: bool) -> in
     if as_json:
         write_json({"schema_version": 1, "runs": list(map(_plain, all_details))})
     else:
-        context.console.print(compare_view(all_details, width=context.console.width))
+        context.console.print(compare_view(all_details, width=context.console.width, plain=context.options.plain))
     return DONE
 
 

@@ -191,7 +191,7 @@ def _finish(context: Context, screen: Screen, view: TrainingScreen, event: Finis
         run, finished = view.training.run, event.data.get("state") == "finished"
         folder = context.workspace.runs / Path(run).name
         drawn = run_curve(read_metrics(folder), view.training.floor, width=min(screen.out.width, 100))
-        if drawn is not None:
+        if drawn is not None and not context.options.plain:
             screen.show("")
             screen.show(drawn)
         entry = opening_lesson(context, "eval")

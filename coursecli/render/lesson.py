@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.align import Align
 from rich.console import Group, RenderableType
@@ -36,6 +36,17 @@ def lesson_view(text: str, *, width: int) -> RenderableType:
             code = kind == "code"
             parts.append(Markdown(content if code else with_inline(content), code_theme="ansi_dark"))
     return Constrain(Group(*parts), width)
+
+
+def plain_lesson(text: str) -> Text:
+    """The lesson's Markdown as it is written, each formula on one line: for a screen reader."""
+    parts = []
+    for kind, content in split(visible(text)):
+        if kind == "display":
+            parts.append(f"\n    {mathematics.inline(content)}\n")
+        else:
+            parts.append(content if kind == "code" else _outside_code(content, lambda formula: formula))
+    return Text("".join(parts))
 
 
 def section(text: str, title: str) -> str:
@@ -89,13 +100,16 @@ def _with_display(prose: str) -> Iterator[tuple[str, str]]:
 
 def with_inline(prose: str) -> str:
     """Markdown with each `$…$` outside code replaced by Unicode, escaped so that Markdown leaves it alone."""
+    return _outside_code(prose, lambda formula: PUNCTUATION.sub(r"\\\1", formula))
+
+
+def _outside_code(prose: str, escaped: Callable[[str], str]) -> str:
+    def inline(text: str) -> str:
+        return INLINE.sub(lambda match: escaped(mathematics.inline(match[1])), text)
+
     pieces: list[str] = []
     end = 0
     for span in CODE_SPAN.finditer(prose):
-        pieces += [_inline(prose[end : span.start()]), span[0]]
+        pieces += [inline(prose[end : span.start()]), span[0]]
         end = span.end()
-    return "".join([*pieces, _inline(prose[end:])])
-
-
-def _inline(text: str) -> str:
-    return INLINE.sub(lambda match: PUNCTUATION.sub(r"\\\1", mathematics.inline(match[1])), text)
+    return "".join([*pieces, inline(prose[end:])])

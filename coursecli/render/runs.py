@@ -51,8 +51,8 @@ def list_view(runs: Sequence[Run], *, width: int) -> RenderableType:
     return table_view(Table(title=plural(len(runs), "run"), columns=columns, rows=rows, notes=notes), width=width)
 
 
-def show_view(details: Details, *, width: int) -> RenderableType:
-    """One run, whole."""
+def show_view(details: Details, *, width: int, plain: bool = False) -> RenderableType:
+    """One run, whole. Plain: without its curve, whose figures are there in words."""
     run = details.run
     grid = Grid.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=10)
@@ -62,7 +62,7 @@ def show_view(details: Details, *, width: int) -> RenderableType:
             grid.add_row(Text(label, style="quiet"), clean(text))
     parts: list[RenderableType] = [clean(run.name, "title"), grid]
     drawn = run_curve(details.metrics, run.floor, width=min(width, 100))
-    if drawn is not None:
+    if drawn is not None and not plain:
         parts += [Text(), drawn]
     if details.metrics.damaged:
         parts.append(clean(f"{plural(details.metrics.damaged, 'line')} of metrics.jsonl cannot be read.", "quiet"))
@@ -78,8 +78,8 @@ def show_view(details: Details, *, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def compare_view(all_details: Sequence[Details], *, width: int) -> RenderableType:
-    """Runs beside each other: first the settings that differ, then what came of them, then the curves."""
+def compare_view(all_details: Sequence[Details], *, width: int, plain: bool = False) -> RenderableType:
+    """Runs beside each other: first the settings that differ, then what came of them, then the curves, if not plain."""
     names = [details.run.name for details in all_details]
     different = _different(all_details)
     results = [[label, *values] for label, values in _results(all_details) if any(values)]
@@ -92,7 +92,7 @@ def compare_view(all_details: Sequence[Details], *, width: int) -> RenderableTyp
     floors = {details.run.floor for details in all_details}
     floor = floors.pop() if len(floors) == 1 else None
     drawn = compared_curves([(each.run.name, each.metrics) for each in all_details], floor, width=min(width, 100))
-    return Group(*parts, *([] if drawn is None else [drawn]))
+    return Group(*parts, *([] if drawn is None or plain else [drawn]))
 
 
 def _facts(details: Details) -> Iterator[tuple[str, str]]:
