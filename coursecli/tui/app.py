@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import signal
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -62,6 +65,8 @@ class Dashboard(App[None]):
         return next((screen for screen in self.screen_stack if isinstance(screen, Home)), None)
 
     def on_mount(self) -> None:
+        with contextlib.suppress(NotImplementedError):  # a system without it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, 128 + signal.SIGTERM)
         self.push_screen(Home(self.desk))
 
     def action_help(self) -> None:

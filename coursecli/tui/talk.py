@@ -26,6 +26,7 @@ CLOSE_SECONDS = 12.0
 class Heard(Message):
     """What the recipe says."""
 
+    talk: Talk
     event: Event
 
 
@@ -33,6 +34,7 @@ class Heard(Message):
 class Printed(Message):
     """What the learner's code prints meanwhile."""
 
+    talk: Talk
     text: str
 
 
@@ -40,6 +42,7 @@ class Printed(Message):
 class Silent(Message):
     """The process has ended; with an error, if it did not come to its end."""
 
+    talk: Talk
     error: CourseError | None
 
 
@@ -86,7 +89,7 @@ class Talk:
             error = problem
         except KeyboardInterrupt:  # `close` has ended it
             pass
-        self._post(Silent(error))
+        self._post(Silent(self, error))
 
     def _listen(self) -> None:
         which = ["--random"] if self._name is None else [f"--run={self._name}"]
@@ -98,7 +101,7 @@ class Talk:
                     run.stop()
             try:
                 for event in run.events():
-                    self._post(Heard(event))
+                    self._post(Heard(self, event))
                     if isinstance(event, Ready):
                         line = self._lines.get()
                         if line is None:
@@ -110,7 +113,7 @@ class Talk:
                     self._run = None
 
     def _printed(self, text: str) -> None:
-        self._post(Printed(text))
+        self._post(Printed(self, text))
 
 
 def model_for(desk: Desk, state: CourseState, wanted: str | None) -> str | None:

@@ -9,6 +9,8 @@ import uuid
 import pytest
 from textual.widgets import Input, OptionList, Static
 
+from coursecli.errors import UsageError
+from coursecli.tui.talk import Printed, Silent
 from coursecli.tui.widgets.chat_pane import ChatPane
 from coursecli.tui.widgets.rich_view import RichView
 from tests.checking import marked, wait_until
@@ -62,6 +64,21 @@ async def test_a_talk_with_the_learners_model(seller: Seller, opened: Running) -
         assert "You    3" in turns(pilot) and "Model  100 99 98" in turns(pilot)
         await pilot.press("2", "enter")
         await until(pilot, lambda: "2 tokens" in turns(pilot))
+
+
+async def test_what_an_ended_chat_has_still_said_does_not_reach_the_next(seller: Seller, opened: Running) -> None:
+    async with opened(desk_of(seller, course=seller.course.root), (80, 24)) as pilot:
+        await pilot.press("7", "3", "enter")
+        await until(pilot, lambda: "3 tokens" in turns(pilot))
+        pane = home_of(pilot).query_one(ChatPane)
+        ended = pane._talk
+        assert ended is not None
+        pane.action_begin_again()
+        pane.post_message(Printed(ended, "late words"))
+        pane.post_message(Silent(ended, UsageError("late error", "")))
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: "2 tokens" in turns(pilot))
+        assert "late" not in turns(pilot)
 
 
 async def test_an_answer_can_be_stopped_and_what_the_code_does_wrong_is_told(seller: Seller, opened: Running) -> None:

@@ -97,6 +97,20 @@ def test_one_that_is_killed_during_a_check_leaves_nothing(learner: Learner) -> N
     assert wait_until(lambda: not marked(f"MARK={mark}") and not list(working_in(learner.workspace)))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
+def test_sigterm_leaves_the_terminal_as_it_was(learner: Learner) -> None:
+    mark = f"term-{os.getpid()}"
+
+    def act(terminal: int, said: str) -> None:
+        if "A discount" in plain(said):
+            for pid in programs(mark):
+                os.kill(pid, signal.SIGTERM)
+
+    ran = learner.terminal(act=act, MARK=mark)
+    assert ran.code == 143
+    assert "\x1b[?1049l" in ran.out, "the alternate screen is left again"
+
+
 def programs(mark: str) -> Iterator[int]:
     """The dashboards themselves, without what they have started."""
     for pid in marked(f"MARK={mark}"):

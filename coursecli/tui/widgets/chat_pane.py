@@ -123,6 +123,8 @@ class ChatPane(Vertical):
         self._unanswered += 1
 
     def on_heard(self, heard: Heard) -> None:
+        if heard.talk is not self._talk:  # one that was ended, with messages still on their way
+            return
         match event := heard.event:
             case Started():
                 self._started = event
@@ -145,14 +147,17 @@ class ChatPane(Vertical):
                 self._ready, self._asked_to_stop = True, False
 
     def on_printed(self, event: Printed) -> None:
-        self._add(clean(event.text.rstrip("\n"), "dim"))
+        if event.talk is self._talk:
+            self._add(clean(event.text.rstrip("\n"), "dim"))
 
     def on_silent(self, event: Silent) -> None:
-        self._answer = None
-        if event.error is None:
+        if event.talk is not self._talk:
             return
+        self._draw()
         self.end()
-        if isinstance(event.error, LearnerFailure):
+        if event.error is None:
+            self._add(Text("Your model has ended. The next line starts it again.", style="dim"))
+        elif isinstance(event.error, LearnerFailure):
             self._add(failure_view(event.error, self._desk.workspace.root))
         else:
             self._add(clean(f"✗ {event.error.message} {event.error.remedy}".strip()))
