@@ -18,6 +18,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 ROUNDS, KEYS = 7, 300
 BAR_MS = 50.0
@@ -83,12 +87,22 @@ def painted(argv: list[str], workspace: Path) -> float:
 
 async def keys(workspace: Path, name: str, begin: str, pressed: list[str]) -> bool:
     """The time from a key to its frame, while a hanging check runs or a long run grows."""
+    from textual.screen import Screen
+
     from coursecli.course.catalogue import load_course
     from coursecli.course.workspace import open_workspace
     from coursecli.tui.app import Dashboard
     from coursecli.tui.desk import Desk
 
     app = Dashboard(Desk(load_course(), open_workspace(workspace)), dark=True)
+    drawn, before, draw = asyncio.Event(), None, app._display
+
+    def drawn_with_the_change(screen: Screen[object], renderable: object) -> None:
+        draw(screen, renderable)
+        if before is not None and place(app) != before:
+            drawn.set()
+
+    app._display = drawn_with_the_change
     ended = threading.Event()
 
     def train() -> None:
@@ -109,11 +123,10 @@ async def keys(workspace: Path, name: str, begin: str, pressed: list[str]) -> bo
         if name == "check":
             await pilot.press("1")
         for number in range(KEYS):
-            drawn = asyncio.Event()
-            key = pressed[number % len(pressed)]
+            before = place(app)
+            drawn.clear()
             began = time.perf_counter()
-            app.simulate_key(key)
-            app.screen.call_after_refresh(drawn.set)
+            app.simulate_key(pressed[number % len(pressed)])
             await drawn.wait()
             times.append((time.perf_counter() - began) * 1000)
             await asyncio.sleep(0.02)
@@ -130,6 +143,11 @@ async def keys(workspace: Path, name: str, begin: str, pressed: list[str]) -> bo
         flush=True,
     )
     return met
+
+
+def place(app: App[object]) -> tuple[object, object]:
+    """What the keys move: the focus, and the cursor in the tree."""
+    return app.focused, getattr(app.focused, "cursor_line", None)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import py_compile
 import re
 import select
 import signal
@@ -63,6 +64,8 @@ def measure(course: Course, lesson: Lesson, root: Path) -> bool:
     file = root / course.package_name / lesson.tasks[0].file
     wrong = Toggle(file)
     suites = [str(path) for path in lesson.suites]
+    for suite in suites:
+        py_compile.compile(suite)  # as pip does when it installs the course
     seconds: dict[str, list[float]] = {"pytest": [], "worker": [], "check": [], "cold": [], "watch": []}
     lost = 0
     with watching(lesson, root) as terminal:

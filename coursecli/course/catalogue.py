@@ -104,12 +104,12 @@ class Course:
     def package_name(self) -> str:
         return self.manifest.package.name
 
-    @property
+    @cached_property
     def package_dir(self) -> Path:
         """Given files, and the stubs of every task."""
         return (self.root / self.manifest.package.path).resolve()
 
-    @property
+    @cached_property
     def solutions_dir(self) -> Path:
         """The reference: task files only."""
         return (self.root / self.manifest.package.solutions).resolve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -10,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.events import Resize
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Footer, Static
 
 from coursecli.errors import CourseError
@@ -43,6 +43,8 @@ class Frame(Screen[None]):
         """What the cursor is on."""
         self.verdicts: dict[str, Verdict] = {}
         """By lesson, since the dashboard was opened."""
+        self._offered: dict[str, bool] = {}
+        self._settling: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("", id="too-small")
@@ -91,6 +93,13 @@ class Frame(Screen[None]):
         if self.target is not None and self.state is not None:
             self.query_one(Panes).fill(self.target, self.state, self.verdict)
 
+    def offer_keys(self) -> None:
+        """Draw the keys below anew if others are offered than before: that takes longer than all else of a frame."""
+        offered = {key: binding.enabled for key, binding in self.active_bindings.items()}
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
     def say(self, line: Text) -> None:
         """One line about what goes on."""
         line.no_wrap = True
@@ -102,12 +111,10 @@ class Frame(Screen[None]):
     @on(CourseTree.Looked)
     def _look(self, event: CourseTree.Looked) -> None:
         self.target = event.target
-        self.refresh_bindings()
-        self.set_timer(SETTLE_SECONDS, partial(self._show_if_still, event.target))
-
-    def _show_if_still(self, target: Target) -> None:
-        if target == self.target:
-            self.refresh_panes()
+        self.offer_keys()
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLE_SECONDS, self.refresh_panes)
 
     @on(CourseTree.Chosen)
     def _choose(self, event: CourseTree.Chosen) -> None:
