@@ -6,6 +6,7 @@ from textual.pilot import Pilot
 
 from coursecli.progress.store import Store
 from coursecli.tui.widgets.course_tree import CourseTree
+from coursecli.tui.widgets.key_line import KeyLine
 from tests.conftest import Learner
 from tests.tui.conftest import RIGHT, Running, desk_of, home_of, said, settled, shown, until
 
@@ -126,6 +127,18 @@ async def test_the_mouse_chooses_pages_and_lessons(learner: Learner, opened: Run
         await pilot.click("#tree", offset=(12, 3))  # a task
         await settled(pilot)
         assert home_of(pilot).page.name == "lesson" and "25 % off" in shown(pilot, "reader")
+
+
+async def test_the_keys_below_are_those_that_mean_something_and_can_be_clicked(
+    learner: Learner, opened: Running
+) -> None:
+    async with opened(desk_of(learner)) as pilot:
+        line = home_of(pilot).query_one(KeyLine)
+        assert str(line.render()) == " c Check  h Hint  e Edit  ? Help  q Quit "
+        await pilot.click(line, offset=(str(line.render()).index("Hint"), 0))
+        await until(pilot, lambda: home_of(pilot).page.name == "hints")
+        await pilot.press("6")
+        await until(pilot, lambda: "Talk to it" in str(line.render()) and "Hint" not in str(line.render()))
 
 
 async def test_light_and_dark_are_remembered(learner: Learner, opened: Running) -> None:

@@ -99,11 +99,12 @@ def test_one_that_is_killed_during_a_check_leaves_nothing(learner: Learner) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
 def test_sigterm_leaves_the_terminal_as_it_was(learner: Learner) -> None:
-    mark = f"term-{os.getpid()}"
+    mark, sent = f"term-{os.getpid()}", []
 
     def act(terminal: int, said: str) -> None:
-        if "A discount" in plain(said):
-            for pid in programs(mark):
+        if "A discount" in plain(said) and not sent:
+            sent.extend(programs(mark))
+            for pid in sent:
                 os.kill(pid, signal.SIGTERM)
 
     ran = learner.terminal(act=act, MARK=mark)

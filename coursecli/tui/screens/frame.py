@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from coursecli.errors import CourseError
 from coursecli.tui.desk import Desk, Target
@@ -19,6 +19,7 @@ from coursecli.tui.pages import LEAST_COLUMNS, LEAST_ROWS, is_too_small, pages_f
 from coursecli.tui.views import Verdict
 from coursecli.tui.widgets.chat_pane import ChatPane
 from coursecli.tui.widgets.course_tree import CourseTree
+from coursecli.tui.widgets.key_line import KeyLine
 from coursecli.tui.widgets.page_bar import PageBar, PageTab
 from coursecli.tui.widgets.panes import Panes
 from coursecli.tui.widgets.runs_pane import RunsPane
@@ -43,7 +44,6 @@ class Frame(Screen[None]):
         """What the cursor is on."""
         self.verdicts: dict[str, Verdict] = {}
         """By lesson, since the dashboard was opened."""
-        self._offered: dict[str, bool] = {}
         self._settling: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -51,7 +51,7 @@ class Frame(Screen[None]):
         yield PageBar([(page.name, page.title) for page in self.pages])
         yield Panes(self.desk, self.pages[0], self.pages[1])
         yield Static("", id="doing")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.read_state()
@@ -77,6 +77,7 @@ class Frame(Screen[None]):
         done = sum(entry.done for entry in event.state.lessons)
         self.query_one(PageBar).tell(Text(f"{done} of {len(event.state.lessons)} lessons"))
         self.query_one(ChatPane).take(event.state)
+        self.refresh_bindings()
         self.refresh_panes()
 
     @property
@@ -93,13 +94,6 @@ class Frame(Screen[None]):
         if self.target is not None and self.state is not None:
             self.query_one(Panes).fill(self.target, self.state, self.verdict)
 
-    def offer_keys(self) -> None:
-        """Draw the keys below anew if others are offered than before: that takes longer than all else of a frame."""
-        offered = {key: binding.enabled for key, binding in self.active_bindings.items()}
-        if offered != self._offered:
-            self._offered = offered
-            self.refresh_bindings()
-
     def say(self, line: Text) -> None:
         """One line about what goes on."""
         line.no_wrap = True
@@ -111,7 +105,7 @@ class Frame(Screen[None]):
     @on(CourseTree.Looked)
     def _look(self, event: CourseTree.Looked) -> None:
         self.target = event.target
-        self.offer_keys()
+        self.refresh_bindings()
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(SETTLE_SECONDS, self.refresh_panes)

@@ -100,7 +100,8 @@ class RunsPane(Horizontal):
             options.highlighted = names.index(chosen) if chosen in names else (0 if names else None)
         elif before != self._runs:
             for run in event.runs:
-                options.replace_option_prompt(run.name, _line(run))
+                if _line(run) != _line(before[run.name]):
+                    options.replace_option_prompt(run.name, _line(run))
         if event.changed or before != self._runs or not self._runs:
             self._show_run()
 
