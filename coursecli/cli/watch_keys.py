@@ -45,6 +45,10 @@ class WatchKeys:
         self.left = False
         """It was `q`, or the end of the terminal."""
 
+    def withdraw(self) -> None:
+        """The open question, if there is one: a verdict takes its place on the screen."""
+        self._answer = None
+
     def press(self, key: str, keys: Keys) -> None:
         if self._answer is not None:
             answer, self._answer = self._answer, None

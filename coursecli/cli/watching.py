@@ -195,6 +195,7 @@ class Watcher:
         if done.step.again:
             self._screen.say(checking.regression_line(done.step.again))
         else:
+            self._actions.withdraw()
             self._screen.show_verdict(done, self._before)
         if done.last:
             self._screen.foot()

@@ -127,6 +127,18 @@ def test_the_keys(learner, watching, tmp_path):
     assert "return 1" not in learner.file("prices.py").read_text()
 
 
+def test_a_question_goes_with_the_screen_it_was_on(learner, watching):
+    with watching() as terminal:
+        terminal.wait_for(KEYS)
+        terminal.type("r")
+        terminal.wait_for("any other key: no")
+        learner.write("discount", "return 1")
+        terminal.wait_for("The whole lesson: 0 of 11 tests pass.")
+        terminal.wait_for(KEYS)
+        terminal.type("q")
+        assert terminal.wait() == 0
+
+
 def test_without_an_editor_o_says_so(learner, watching):
     with watching(EDITOR="", VISUAL="", PATH=str(learner.folder)) as terminal:
         terminal.wait_for(KEYS)
