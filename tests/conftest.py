@@ -20,9 +20,13 @@ ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_]|\][^\x07]*\x07)")
 
 
 def pytest_configure() -> None:
-    """Shells start background jobs with Ctrl-C switched off, and all that the tests start would inherit that."""
+    """Shells start background jobs without Ctrl-C, `nohup` without SIGHUP: what the tests start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.name == "posix" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(
+            signal.SIGHUP, lambda number, frame: None
+        )  # the tests go on; what they start does not inherit this
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import intro2llm
 from intro2llm.utils.checkpoint import (
     MANIFEST,
     STATE,
-    checkpoint_name,
     checkpoint_step,
     is_valid_checkpoint,
     latest_checkpoint,
@@ -153,7 +152,7 @@ def test_killed_anywhere_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
     root, step = Path(intro2llm.__file__).parents[1], 0
     for attempt in range(3):
         process = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path), str(step)], cwd=root)
-        while not (tmp_path / checkpoint_name(step + 1)).is_dir():
+        while not any(checkpoint_step(saved) > step for saved in list_checkpoints(tmp_path)):
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(0.019 * attempt)
