@@ -35,11 +35,6 @@ class Target:
     def title(self) -> str:
         return self.task.title if self.task else self.lesson.heading
 
-    @property
-    def files(self) -> list[str]:
-        """Of the package, those that the learner writes."""
-        return [self.task.file] if self.task else self.lesson.files
-
 
 @dataclass(frozen=True)
 class Desk:

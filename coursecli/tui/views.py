@@ -111,23 +111,19 @@ POINTER = "❱"
 """What stands before the marked line of a code page."""
 
 
-def place_of(desk: Desk, target: Target, verdict: Verdict | None) -> Place:
-    """The line that the last check points to; without one, where the target's first function begins."""
-    package = desk.workspace.package
+def place_of(desk: Desk, target: Target, entry: LessonState, verdict: Verdict | None) -> Place:
+    """The line that the last check points to; without one, where the first function of the task in hand begins."""
+    task, package = task_in_hand(target, entry, verdict), desk.workspace.package
     if verdict is not None and not verdict.recorded.result.passed:
         result = verdict.recorded.result
         first = first_failure(result)
         frames = [result.problem.frame] if result.problem else []
         frames += first.error.frames[-1:] if first is not None and first.error is not None else []
         frame = next((frame for frame in frames if frame is not None), None)
-        if frame is not None and (target.task is None or not first or first.task == target.task.id):
+        if frame is not None and (first is None or first.task == task.id):
             return Place(desk.workspace.root / frame.file, frame.line, fails=True)
-        if first is not None and target.task is None:
-            target = Target(target.lesson, target.lesson.task(first.task))
-    for task in [target.task] if target.task else target.lesson.tasks:
-        if found := places(package / task.file, task.symbols):
-            return Place(package / task.file, found[0][1])
-    return Place(package / target.files[0], 1)
+    found = places(package / task.file, task.symbols)
+    return Place(package / task.file, found[0][1] if found else 1)
 
 
 def task_in_hand(target: Target, entry: LessonState, verdict: Verdict | None) -> Task:
@@ -135,7 +131,7 @@ def task_in_hand(target: Target, entry: LessonState, verdict: Verdict | None) ->
     if target.task is not None:
         return target.task
     first = first_failure(verdict.recorded.result) if verdict else None
-    if first is not None:
+    if first is not None and first.task:
         return entry.lesson.task(first.task)
     waiting = [each for each in entry.tasks if not each.passes_now]
     failing = [each for each in waiting if each.passes_now is False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from functools import partial
@@ -198,6 +199,20 @@ async def test_the_code_page_shows_the_line_that_raised(learner: Learner, opened
         await pilot.press("4")
         await settled(pilot)
         assert "❱ 17 return prise * rest" in shown(pilot, "reader")
+
+
+async def test_hints_and_code_are_about_the_same_task_when_nothing_was_checked_yet(
+    learner: Learner, opened: Running
+) -> None:
+    learner.write("discount", RIGHT)
+    assert learner("check", "discount").code == 0
+    async with opened(desk_of(learner), (80, 24)) as pilot:
+        await pilot.press("3")
+        await settled(pilot)
+        assert "The average price" in shown(pilot, "reader")
+        await pilot.press("4")
+        await settled(pilot)
+        assert re.search(r'❱ \d+ raise NotImplementedError\("lesson01 · average"\)', shown(pilot, "reader"))
 
 
 async def test_the_code_page_goes_to_that_line_from_a_page_that_needs_no_scrollbar(

@@ -199,7 +199,8 @@ class Home(Frame):
         self._edit(vs_code=True)
 
     def _edit(self, *, vs_code: bool) -> None:
-        if self.target is None:
+        entry = self.entry
+        if entry is None or self.target is None:
             return
-        place = views.place_of(self.desk, self.target, self.verdict)
+        place = views.place_of(self.desk, self.target, entry, self.verdict)
         self.say(clean(open_in_editor(self.app, place, in_vs_code=vs_code)))

@@ -81,7 +81,8 @@ class Panes(Horizontal):
                 make = partial(views.hints_page, desk, entry, task, views.hints_seen(entry, task))
                 reader.show(lambda width: views.safe(partial(make, width)), place=f"hints {task.id}")
             case "code":
-                where, dark = views.place_of(desk, target, verdict), self.app.current_theme.dark
+                entry = state.lesson(target.lesson)
+                where, dark = views.place_of(desk, target, entry, verdict), self.app.current_theme.dark
                 reader.show(
                     lambda width: views.safe(partial(views.code_page, where, dark=dark)),
                     place=f"code {where.file}",
