@@ -34,6 +34,7 @@ class Dashboard(App[None]):
         Binding("ctrl+p", "command_palette", "Commands", show=False),
         Binding("t", "turn_theme", "Light or dark", show=False),
         Binding("q", "quit", "Quit"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
         Binding("ctrl+c", "copy_or_quit", "Quit", show=False, priority=True),
     ]
 

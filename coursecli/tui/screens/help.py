@@ -25,7 +25,7 @@ KEYS = {
         ("Esc", "stop what runs; when nothing runs, back to the course"),
     ],
     "The loop": [
-        ("s", "start the lesson: its files are put into your workspace"),
+        ("s", "start the lesson, or when it is done the next: you get its files"),
         ("e, v", "open the line in question in your editor, in VS Code"),
         ("c", "check what the cursor is on; C checks its whole lesson"),
         ("a", "every failing test whole, or only the first"),
@@ -37,6 +37,8 @@ KEYS = {
         ("Ctrl+P", "every command, by its name"),
         ("t", "light or dark"),
         ("?", "this help"),
+        ("Ctrl+C", "copy what the mouse has selected; when nothing is, quit"),
+        ("Ctrl+Z", "back to the shell for a while: fg brings the dashboard back"),
         ("q", "quit; what runs is stopped, nothing is lost"),
     ],
 }
