@@ -5,15 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from coursecli.check.results import CheckResult, TestResult
-from coursecli.check.verdict import first_failure
+from coursecli.check.results import CheckResult
 from coursecli.errors import EnvironmentProblem, UsageError
-from coursecli.render.source import places
+from coursecli.render.place import place_of, task_in_hand
 from coursecli.watch.editor import chosen_editor, start_apart
 
 if TYPE_CHECKING:
@@ -124,11 +122,11 @@ class WatchKeys:
         self._answer = lambda: mend.reset(self._context, task.id, yes=True)
 
     def _open(self, keys: Keys) -> None:
-        file, line = self._place()
+        place = place_of(self._context.workspace, self._task(), self._result)
         editor = chosen_editor()
         if editor is None:
             raise UsageError("There is no editor here.", "Name yours, for example: export EDITOR=nano")
-        command = editor.opening(file, line)
+        command = editor.opening(place.file, place.line)
         self._screen.show_no_check()
         try:
             if editor.windowed:
@@ -143,31 +141,10 @@ class WatchKeys:
             ) from error
 
     @property
-    def _failed(self) -> CheckResult | None:
-        """What is on the screen, when it is no pass."""
+    def _result(self) -> CheckResult | None:
+        """What is on the screen, when it is about the lesson that is watched now."""
         shown = self._screen.shown
-        return shown if shown is not None and not shown.passed else None
-
-    def _failing(self) -> TestResult | None:
-        return first_failure(self._failed) if self._failed else None
+        return shown if shown is not None and shown.lesson == self.lesson.id else None
 
     def _task(self) -> Task:
-        """The task of the failure on the screen; else the first one that does not pass."""
-        failing = self._failing()
-        if failing is not None and failing.task:
-            return self.lesson.task(failing.task)
-        entries = self._context.progress_of(self.lesson).tasks
-        return next((entry for entry in entries if not entry.passes_now), entries[0]).task
-
-    def _place(self) -> tuple[Path, int]:
-        """The learner's line to look at: where it failed, else where the task's code begins."""
-        workspace = self._context.workspace
-        problem, failing = self._failed.problem if self._failed else None, self._failing()
-        frames = [problem.frame] if problem is not None else []
-        frames += failing.error.frames[-1:] if failing is not None and failing.error is not None else []
-        for frame in frames:
-            if frame is not None:
-                return workspace.root / frame.file, frame.line
-        task = self._task()
-        found = places(workspace.package / task.file, task.symbols)
-        return workspace.package / task.file, found[0][1] if found else 1
+        return task_in_hand(self._context.progress_of(self.lesson), self._result)

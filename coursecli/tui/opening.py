@@ -10,7 +10,7 @@ from coursecli.watch.editor import Editor, chosen_editor, start_apart, vs_code
 if TYPE_CHECKING:
     from textual.app import App
 
-    from coursecli.tui.views import Place
+    from coursecli.render.place import Place
 
 
 def open_in_editor(app: App[None], place: Place, *, in_vs_code: bool = False) -> str:

@@ -15,12 +15,13 @@ from coursecli.check.verdict import first_failure
 from coursecli.course.mistakes import load_mistakes
 from coursecli.errors import CourseError
 from coursecli.files import read_source
+from coursecli.render import place
 from coursecli.render.console import clean, visible
 from coursecli.render.lesson import lesson_view, section
 from coursecli.render.overview import lesson_words, next_view, task_words
 from coursecli.render.results import ResultView, passed_view, task_passed_view
 from coursecli.render.sidebyside import side_by_side
-from coursecli.render.source import definitions, places
+from coursecli.render.source import definitions
 from coursecli.render.teaching import attempt_history, hint_view, lesson_notes, task_notes
 from coursecli.tui.desk import Desk, Target
 
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from coursecli.progress.state import CourseState, LessonState
 
 TEXT_WIDTH = 120
-
-
-class Place(NamedTuple):
-    """A line of the learner's."""
-
-    file: Path
-    line: int
-    fails: bool = False
-    """A check has shown it."""
 
 
 class Verdict(NamedTuple):
@@ -85,15 +77,15 @@ def hints_page(desk: Desk, entry: LessonState, task: Task, seen: int, width: int
     return Group(*parts)
 
 
-def code_page(place: Place, *, dark: bool) -> RenderableType:
+def code_page(where: place.Place, *, dark: bool) -> RenderableType:
     """The learner's file, with the line in question marked."""
     try:
-        source = read_source(place.file)
+        source = read_source(where.file)
     except CourseError as error:
         return Group(clean(error.message, "bad"), clean(error.remedy))
-    mark = "the line that the check points to" if place.fails else "where the task begins"
+    mark = "the line that the check points to" if where.fails else "where the task begins"
     return Group(
-        Text.assemble(clean(f"{place.file.parent.name}/{place.file.name}", "title"), clean(f"  ❱ {mark}", "quiet")),
+        Text.assemble(clean(f"{where.file.parent.name}/{where.file.name}", "title"), clean(f"  ❱ {mark}", "quiet")),
         Text(),
         Syntax(
             visible(source),
@@ -101,7 +93,7 @@ def code_page(place: Place, *, dark: bool) -> RenderableType:
             theme="ansi_dark" if dark else "ansi_light",
             background_color="default",
             line_numbers=True,
-            highlight_lines={place.line},
+            highlight_lines={where.line},
             word_wrap=True,
         ),
     )
@@ -111,31 +103,15 @@ POINTER = "❱"
 """What stands before the marked line of a code page."""
 
 
-def place_of(desk: Desk, target: Target, entry: LessonState, verdict: Verdict | None) -> Place:
-    """The line that the last check points to; without one, where the first function of the task in hand begins."""
-    task, package = task_in_hand(target, entry, verdict), desk.workspace.package
-    if verdict is not None and not verdict.recorded.result.passed:
-        result = verdict.recorded.result
-        first = first_failure(result)
-        frames = [result.problem.frame] if result.problem else []
-        frames += first.error.frames[-1:] if first is not None and first.error is not None else []
-        frame = next((frame for frame in frames if frame is not None), None)
-        if frame is not None and (first is None or first.task == task.id):
-            return Place(desk.workspace.root / frame.file, frame.line, fails=True)
-    found = places(package / task.file, task.symbols)
-    return Place(package / task.file, found[0][1] if found else 1)
+def place_of(desk: Desk, target: Target, entry: LessonState, verdict: Verdict | None) -> place.Place:
+    """The line to look at."""
+    task = task_in_hand(target, entry, verdict)
+    return place.place_of(desk.workspace, task, verdict.recorded.result if verdict else None)
 
 
 def task_in_hand(target: Target, entry: LessonState, verdict: Verdict | None) -> Task:
-    """The target's own; else that of the failing test; else the first that does not pass."""
-    if target.task is not None:
-        return target.task
-    first = first_failure(verdict.recorded.result) if verdict else None
-    if first is not None and first.task:
-        return entry.lesson.task(first.task)
-    waiting = [each for each in entry.tasks if not each.passes_now]
-    failing = [each for each in waiting if each.passes_now is False]
-    return (failing or waiting or entry.tasks)[0].task
+    """The target's own, when it is a task."""
+    return target.task or place.task_in_hand(entry, verdict.recorded.result if verdict else None)
 
 
 def hints_seen(entry: LessonState, task: Task) -> int:
