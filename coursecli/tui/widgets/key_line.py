@@ -1,6 +1,6 @@
 """`KeyLine`: the keys that mean something now, below everything else. A click does what the key does.
 
-Textual's `Footer` makes a widget for each key, all of them anew whenever the focus moves: nearly half of the time to a key's frame.
+Textual's `Footer` makes a widget for each key, all anew whenever the focus moves: nearly half of the time of a frame.
 """
 
 from __future__ import annotations
